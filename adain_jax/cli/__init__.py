@@ -1,0 +1,1 @@
+"""The command lines of `infer.py`, `convert_vgg.py` and `train.py`."""

@@ -1,0 +1,138 @@
+"""The project's weight files: safetensors with one kernel and bias per layer, read strictly.
+
+Keys are `conv1_1.kernel`, float (3, 3, c_in, c_out), and `conv1_1.bias`, float (c_out,), and so on;
+decoder layers are named after the encoder layer they mirror. The encoder takes RGB in [0, 1].
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from adain_jax.files import write_atomically
+
+Kind = Literal["vgg19-encoder", "vgg19-decoder"]
+Layers = dict[str, dict[str, Float[np.ndarray, "..."]]]
+
+_CHANNELS = {
+    "conv1_1": (3, 64),
+    "conv1_2": (64, 64),
+    "conv2_1": (64, 128),
+    "conv2_2": (128, 128),
+    "conv3_1": (128, 256),
+    "conv3_2": (256, 256),
+    "conv3_3": (256, 256),
+    "conv3_4": (256, 256),
+    "conv4_1": (256, 512),
+}
+CHANNELS: dict[Kind, dict[str, tuple[int, int]]] = {
+    "vgg19-encoder": _CHANNELS,
+    "vgg19-decoder": {name: (c, b) for name, (b, c) in reversed(_CHANNELS.items())},
+}
+
+
+class WeightsError(Exception):
+    """A weights file that is missing or not what it should be; the message says what and where."""
+
+
+def default_path(kind: Kind) -> Path:
+    """Where converted weights lie unless told otherwise: the user's data folder.
+
+    The environment variable ADAIN_JAX_DATA names another folder.
+    """
+    from platformdirs import user_data_path
+
+    folder = os.environ.get("ADAIN_JAX_DATA")
+    return (Path(folder) if folder else user_data_path("adain-jax")) / f"{kind}.safetensors"
+
+
+def read(path: str | Path, kind: Kind) -> Layers:
+    """Reads the weights of one network, as {layer: {"kernel": ..., "bias": ...}} in float32.
+
+    Raises:
+        WeightsError: the file is missing, not of this kind, or any layer is missing, unknown, of
+            another shape or not finite; all that is wrong is listed at once.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise WeightsError(
+            f"{path}: no such file; run `python convert_vgg.py SRC` on the published {kind} weights"
+        ) from None
+    except OSError as error:
+        raise WeightsError(f"{path}: {error.strerror}") from error
+    try:
+        arrays = load(data)
+        metadata = header(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise WeightsError(
+            f"{path}: not a safetensors file; run `python convert_vgg.py {path}` if it holds "
+            f"published weights"
+        ) from error
+    if metadata.get("kind") != kind:
+        raise WeightsError(
+            f"{path}: holds {metadata.get('kind', 'weights of another project')}, not {kind}"
+            + ("" if "kind" in metadata else f"; run `python convert_vgg.py {path}` on it")
+        )
+    problems = check(arrays, kind)
+    if problems:
+        raise WeightsError(f"{path}: " + "; ".join(problems))
+    layers: Layers = {}
+    for name in CHANNELS[kind]:
+        layers[name] = {
+            part: arrays[f"{name}.{part}"].astype(np.float32) for part in ("kernel", "bias")
+        }
+    return layers
+
+
+def write(
+    path: str | Path, layers: Layers, kind: Kind, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Writes one network atomically, with `metadata` beside the format and kind."""
+    from safetensors.numpy import save
+
+    arrays = {
+        f"{name}.{part}": np.ascontiguousarray(array)
+        for name, parts in layers.items()
+        for part, array in parts.items()
+    }
+    problems = check(arrays, kind)
+    if problems:
+        raise WeightsError(f"{path}: " + "; ".join(problems))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, save(arrays, {"format": "adain-jax", "kind": kind, **(metadata or {})}))
+
+
+def check(arrays: Mapping[str, np.ndarray], kind: Kind) -> list[str]:
+    """All that keeps `arrays` from being the weights of this kind, in words."""
+    expected: dict[str, tuple[int, ...]] = {}
+    for name, (c_in, c_out) in CHANNELS[kind].items():
+        expected[f"{name}.kernel"] = (3, 3, c_in, c_out)
+        expected[f"{name}.bias"] = (c_out,)
+    problems = [f"{key} is missing" for key in expected if key not in arrays]
+    problems += [f"{key} is not a part of {kind}" for key in arrays if key not in expected]
+    for key, shape in expected.items():
+        if key in arrays:
+            array = arrays[key]
+            if array.shape != shape:
+                problems.append(f"{key} has shape {array.shape}, not {shape}")
+            elif not np.issubdtype(array.dtype, np.floating):
+                problems.append(f"{key} is {array.dtype}, not float")
+            elif not np.isfinite(array).all():
+                problems.append(f"{key} holds values that are not finite")
+    return problems
+
+
+def header(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}

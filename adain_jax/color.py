@@ -1,0 +1,73 @@
+"""Colour preservation (paper section 7.3, after Gatys et al., "Preserving Color in Neural Artistic
+Style Transfer"): two ways to keep the colours of the content.
+
+`coral` recolours the *style* picture like the content before it is encoded; `keep_chroma` takes only
+the lightness from the *result*. Pictures are float32 (h, w, 3), RGB in [0, 1].
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+Array = jax.Array | np.ndarray
+Picture = Float[Array, "h w 3"]
+
+# A picture with less spread than this in some direction of colour space (grey or flat ones) is not
+# stretched further in it: the noise in it would become colour.
+FLOOR = 1e-4
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
+
+
+def coral(style: Picture, content: Picture) -> Picture:
+    """The style picture with the mean and covariance of the content's colours.
+
+    CORAL: x -> C_content^(1/2) C_style^(-1/2) (x - mean_style) + mean_content, with 1e-4 on the
+    diagonal of both covariances, so that flat and grey pictures give finite, quiet results. Values
+    may leave [0, 1] a little; the encoder does not mind. NumPy in, NumPy out.
+    """
+    mean, covariance = _color_statistics(style)
+    target_mean, target_covariance = _color_statistics(content)
+    matrix = _recoloring(covariance, target_covariance)
+    if isinstance(style, np.ndarray):
+        matrix = np.asarray(matrix)
+    return (style - mean) @ matrix.T + target_mean
+
+
+def keep_chroma(content: Picture, stylised: Picture) -> Picture:
+    """The stylised picture's luminance with the content's chrominance (of YUV, BT.601).
+
+    With U and V fixed, a change of Y changes R, G and B alike. Values may leave [0, 1].
+    """
+    return content + ((stylised - content) @ LUMINANCE)[..., None]
+
+
+def _color_statistics(picture: Picture) -> tuple[Float[Array, " 3"], Float[Array, "3 3"]]:
+    colors = picture.reshape(-1, 3)
+    mean = colors.mean(0)
+    centred = colors - mean
+    return mean, centred.T @ centred / colors.shape[0]
+
+
+@jax.jit
+def _recoloring(source: Float[Array, "3 3"], target: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+    floor = FLOOR * jnp.eye(3)
+    return _sqrt(target + floor) @ jnp.linalg.inv(_sqrt(source + floor))
+
+
+@jax.custom_jvp
+def _sqrt(matrix: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
+    """The square root of a symmetric positive definite matrix."""
+    values, vectors = jnp.linalg.eigh(matrix)
+    return (vectors * jnp.sqrt(values)) @ vectors.T
+
+
+@_sqrt.defjvp
+def _sqrt_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
+    # R dR + dR R = dM, solved in the eigenbasis: finite where eigh's own derivative divides by the
+    # difference of equal eigenvalues.
+    values, vectors = jnp.linalg.eigh(primals[0])
+    roots = jnp.sqrt(values)
+    tangent = vectors.T @ tangents[0] @ vectors / (roots[:, None] + roots)
+    return (vectors * roots) @ vectors.T, vectors @ tangent @ vectors.T

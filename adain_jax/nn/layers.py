@@ -1,0 +1,142 @@
+"""The layers VGG19 and its mirror image are built of: padded convolution, upsampling, pooling.
+
+Pictures of different sizes share one compiled program by lying in the top left corner of a common,
+larger frame. Every layer therefore takes `size`, the real height and width of each picture at the
+layer's resolution, and gives exactly what it would give for each picture alone: padding mirrors at
+the picture's own border, and nothing outside it ever reaches a real pixel. `size=None` means that
+the pictures fill the frame.
+
+Layers compute in the dtype of their kernel; cast the parameters to bfloat16 to convolve in it.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import lax
+from jaxtyping import Array, Float, Int
+
+Frame = Float[Array, "n h w c"]
+Size = Int[Array, "n 2"]
+
+
+class ReflectConv(nnx.Module):
+    """3x3 convolution with reflection padding, as in every layer of the paper's networks.
+
+    Parameters: `kernel` float32 (3, 3, c_in, c_out) and `bias` float32 (c_out,).
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
+        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), (3, 3, c_in, c_out)))
+        self.bias = nnx.Param(jnp.zeros(c_out))
+
+    def __call__(self, x: Frame, size: Size | None = None) -> Frame:
+        """Maps (n, h, w, c_in) to (n, h, w, c_out)."""
+        kernel, bias = self.kernel[...], self.bias[...]
+        x = pad(x.astype(kernel.dtype), size, mode="reflect")
+        return convolve(x, kernel) + bias
+
+
+class UpsampleConv(ReflectConv):
+    """Nearest upsampling by 2, then `ReflectConv`, computed on the small map.
+
+    A 3x3 window on the upsampled map sees each small pixel up to four times, so each of the four
+    output phases is a 2x2 convolution of the small map whose weights are sums of the 3x3 kernel's:
+    exact, with 4/9 of the multiplications. The mirror of the upsampled map is the edge of the small
+    one.
+    """
+
+    def __call__(self, x: Frame, size: Size | None = None) -> Frame:
+        """Maps (n, h, w, c_in) to (n, 2h, 2w, c_out); `size` is the size before upsampling."""
+        kernel, bias = self.kernel[...], self.bias[...]
+        n, h, w, _ = x.shape
+        c = kernel.shape[-1]
+        x = pad(x.astype(kernel.dtype), size, mode="edge")
+        phases = convolve(x, _phase_kernel(kernel)).reshape(n, h + 1, w + 1, 2, 2, c)
+        rows = [
+            jnp.stack([phases[:, i : h + i, j : w + j, i, j] for j in (0, 1)], axis=3)
+            for i in (0, 1)
+        ]
+        return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, c) + bias
+
+
+def _phase_kernel(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "2 2 ci 4*co"]:
+    """The 2x2 kernels of the output phases (even/odd row, even/odd column), side by side."""
+
+    def fold(k: Array, axis: int) -> list[Array]:
+        a, b, c = jnp.split(k, 3, axis)
+        return [jnp.concatenate([a, b + c], axis), jnp.concatenate([a + b, c], axis)]
+
+    return jnp.concatenate([k for rows in fold(kernel, 0) for k in fold(rows, 1)], axis=-1)
+
+
+def max_pool(x: Frame, size: Size | None = None) -> Frame:
+    """2x2 max pooling in ceil mode: (n, h, w, c) to (n, ceil(h/2), ceil(w/2), c)."""
+    if size is not None:
+        x = jnp.where(inside(x, size)[..., None], x, -jnp.inf)
+    spare = ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))
+    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), spare)
+
+
+def halve(size: Size | None) -> Size | None:
+    """The real sizes after `max_pool`."""
+    return None if size is None else (size + 1) // 2
+
+
+def double(size: Size | None) -> Size | None:
+    """The real sizes after `UpsampleConv`."""
+    return None if size is None else 2 * size
+
+
+def inside(x: Frame, size: Size) -> Array:
+    """Which positions of x are real: bool (n, h, w)."""
+    rows = jnp.arange(x.shape[1]) < size[:, :1]
+    columns = jnp.arange(x.shape[2]) < size[:, 1:]
+    return rows[:, :, None] & columns[:, None, :]
+
+
+def pad(x: Frame, size: Size | None, *, mode: str) -> Frame:
+    """One more row and column on each side: `reflect` (without the edge) or `edge`.
+
+    With `size`, one gather by mirrored indices: it fuses with the activation before it, and on CPU
+    it is faster than the concatenation that a padding of fixed sizes becomes.
+    """
+    if size is None:
+        return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
+
+    def gather(x: Array, size: Array) -> Array:
+        rows, columns = (
+            _padded_index(length, size[i], mode) for i, length in enumerate(x.shape[:2])
+        )
+        return x.at[rows[:, None], columns].get(mode="promise_in_bounds")
+
+    return jax.vmap(gather)(x, size)
+
+
+def _padded_index(length: int, size: Array, mode: str) -> Array:
+    i = jnp.arange(-1, length + 1)
+    if mode == "reflect":
+        i = jnp.abs(i)
+        i = jnp.where(i == size, size - 2, i)
+    return jnp.clip(i, 0, size - 1)
+
+
+def convolve(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:
+    """Convolution without padding.
+
+    On CPU, XLA's fast path wants some padding (without it jaxlib 0.10 takes three times as long), so
+    there a spare column is computed and dropped: the same numbers, bit for bit.
+    """
+
+    def plain(x: Array, kernel: Array) -> Array:
+        return _convolve(x, kernel, ((0, 0), (0, 0)))
+
+    def spare_column(x: Array, kernel: Array) -> Array:
+        return _convolve(x, kernel, ((0, 0), (0, 1)))[:, :, :-1]
+
+    return lax.platform_dependent(x, kernel, cpu=spare_column, default=plain)
+
+
+def _convolve(x: Array, kernel: Array, padding: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+    return lax.conv_general_dilated(
+        x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
