@@ -1,0 +1,124 @@
+"""Converting published VGG19 and AdaIN decoder weights to the project's own files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from adain_jax import weights
+from adain_jax.convert import naming, sources
+from adain_jax.convert.errors import ConversionError
+from adain_jax.weights import Kind, Layers
+
+__all__ = ["ConversionError", "Converted", "Convention", "convert", "fold_preprocessing"]
+
+Convention = Literal["unit", "torchvision", "caffe", "caffe-rgb"]
+
+# What a network expects, as a linear map of RGB in [0, 1]: x -> matrix @ x + offset.
+_CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68])
+_IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
+_IMAGENET_STD = np.array([0.229, 0.224, 0.225])
+_PREPROCESSING: dict[Convention, tuple[np.ndarray, np.ndarray]] = {
+    "unit": (np.eye(3), np.zeros(3)),
+    "torchvision": (np.diag(1 / _IMAGENET_STD), -_IMAGENET_MEAN / _IMAGENET_STD),
+    "caffe": (255 * np.eye(3)[::-1], -_CAFFE_MEAN_BGR),
+    "caffe-rgb": (255 * np.eye(3), -_CAFFE_MEAN_BGR[::-1]),
+}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Weights in the project's layout.
+
+    Attributes:
+        kind: encoder or decoder.
+        layers: float32 {layer: {"kernel": (3, 3, c_in, c_out), "bias": (c_out,)}}; an encoder takes
+            RGB in [0, 1].
+        left_out: the source's keys of layers after relu4_1.
+        metadata: source name, its sha256 and its convention.
+    """
+
+    kind: Kind
+    layers: Layers
+    left_out: list[str]
+    metadata: Mapping[str, str]
+
+    def write(self, path: str | Path) -> None:
+        """Writes the safetensors file that `adain_jax.weights.read` reads, atomically."""
+        weights.write(path, self.layers, self.kind, self.metadata)
+
+
+def convert(source: str | Path, convention: Convention | None = None) -> Converted:
+    """Reads a weight file of any known kind and brings it into the project's layout.
+
+    Args:
+        source: `.pth` (legacy or zip), `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel`.
+        convention: what pictures the source's encoder expects, where its names do not tell:
+            "unit" (RGB in [0, 1]), "torchvision" (RGB, ImageNet's mean and deviation), "caffe" (BGR
+            in 0..255 less the mean), "caffe-rgb" (the same in RGB order).
+
+    Raises:
+        ConversionError: the file cannot be read, is refused, or is not such a network; every problem
+            is listed, one a line.
+    """
+    path = Path(source)
+    arrays = sources.read(path)
+    try:
+        network = naming.recognise(arrays)
+    except ConversionError as error:
+        raise ConversionError(
+            "\n".join(f"{path}: {line}" for line in str(error).splitlines())
+        ) from None
+    layers, used = network.layers, convention or "none"
+    if network.kind == "vgg19-encoder":
+        if network.preprocessing is not None:
+            matrix, offset = network.preprocessing
+            used = "1x1 layer"
+        else:
+            used = convention or _known_convention(path, arrays, network.naming)
+            matrix, offset = _PREPROCESSING[used]  # type: ignore[index]
+        layers = {**layers, "conv1_1": fold_preprocessing(layers["conv1_1"], matrix, offset)}
+    metadata = {"source": path.name, "sha256": sources.sha256(path), "convention": used}
+    layers = {
+        name: {part: array.astype(np.float32) for part, array in parts.items()}
+        for name, parts in layers.items()
+    }
+    return Converted(network.kind, layers, network.left_out, metadata)
+
+
+def normalised(converted: Converted, folder: Path) -> Converted:
+    """The encoder with every filter scaled to a mean activation of 1 over a folder of pictures."""
+    from adain_jax.convert.activations import mean_activations, normalise
+    from adain_jax.images import find_pictures, read_picture
+
+    pictures = (read_picture(path, size=256, crop=True) for path in find_pictures(folder))
+    layers = normalise(converted.layers, mean_activations(converted.layers, pictures))
+    metadata = {**converted.metadata, "normalised": f"mean activation 1 over {folder.name}"}
+    return replace(converted, layers=layers, metadata=metadata)
+
+
+def fold_preprocessing(
+    layer: Mapping[str, np.ndarray], matrix: np.ndarray, offset: np.ndarray
+) -> dict[str, np.ndarray]:
+    """conv1_1 of x -> conv1_1(matrix @ x + offset): exact, as reflection padding only copies pixels."""
+    kernel = layer["kernel"].astype(np.float64)
+    bias = layer["bias"] + np.einsum("hwio,i->o", kernel, offset)
+    return {"kernel": np.einsum("hwio,ij->hwjo", kernel, matrix), "bias": bias}
+
+
+def _known_convention(path: Path, arrays: Mapping[str, np.ndarray], names: str) -> Convention:
+    if names == "torchvision" and any(key.startswith("features.") for key in arrays):
+        return "torchvision"
+    if any("block1_conv1" in key for key in arrays) or path.suffix == ".caffemodel":
+        return "caffe"
+    if (
+        path.suffix == ".safetensors"
+        and weights.header(path.read_bytes()).get("format") == "adain-jax"
+    ):
+        return "unit"
+    raise ConversionError(
+        f"{path}: its names do not tell what pictures it expects; give --convention "
+        f"{{{','.join(get_args(Convention))}}}"
+    )

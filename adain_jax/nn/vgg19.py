@@ -1,5 +1,6 @@
 """The paper's networks: VGG19 up to relu4_1, its mirrored decoder, and the two joined by AdaIN."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import jax
@@ -47,14 +48,16 @@ class VGG19Encoder(nnx.Module):
 
     def __call__(self, x: Float[Array, "n h w 3"], size: Size | None = None) -> Taps:
         """The four taps of pictures in [0, 1]; `size` as in `adain_jax.nn.layers`."""
-        taps = []
+        activations = dict(self.activations(x, size))
+        return Taps(*(activations[f"conv{block}_1"] for block in (1, 2, 3, 4)))
+
+    def activations(self, x: Frame, size: Size | None = None) -> Iterator[tuple[str, Frame]]:
+        """Every layer's name and its output after ReLU, in order."""
         for name in ENCODER_CHANNELS:
             if name in ("conv2_1", "conv3_1", "conv4_1"):
                 x, size = max_pool(x, size), halve(size)
             x = jax.nn.relu(getattr(self, name)(x, size))
-            if name.endswith("_1"):
-                taps.append(x)
-        return Taps(*taps)
+            yield name, x
 
 
 class Decoder(nnx.Module):

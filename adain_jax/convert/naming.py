@@ -1,0 +1,154 @@
+"""From a source's key names to ours: which key is which layer, and which are left out.
+
+Two kinds of names are known. *Numbers* count the modules of a PyTorch or Torch7 `Sequential`; the
+tables below say which of them are convolutions. *Names* are caffe's `conv1_1` and Keras's
+`block1_conv1`, whatever comes around them. The layout of a kernel follows from its shape.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from adain_jax.convert.errors import ConversionError
+from adain_jax.weights import CHANNELS, Kind, Layers
+
+# Module numbers of the layers, in the order of CHANNELS; the sequential encoder starts with a 1x1 layer.
+_NUMBERS: dict[str, tuple[Kind, list[int]]] = {
+    "sequential encoder": ("vgg19-encoder", [2, 5, 9, 12, 16, 19, 22, 25, 29]),
+    "torchvision": ("vgg19-encoder", [0, 2, 5, 7, 10, 12, 14, 16, 19]),
+    "sequential decoder": ("vgg19-decoder", [1, 5, 8, 11, 14, 18, 21, 25, 28]),
+}
+_KERNEL_WORDS = ("kernel", "weight", "weights", "W", "vars/0")
+_BIAS_WORDS = ("bias", "biases", "b", "vars/1")
+_KEY = re.compile(
+    rf"(?:^|.*[./_])(?:block(?P<block>\d)_conv(?P<conv>\d)|conv(?P<name>\d_\d)|(?P<number>\d+))"
+    rf"(?:_1)?[./_](?P<part>{'|'.join(_KERNEL_WORDS + _BIAS_WORDS)})(?:_1)?(?::0)?$"
+)
+_CLASSIFIER = re.compile(r"(^|.*[./])(classifier\.\d+|fc\d|predictions)\b.*")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A recognised network: its layers in our layout, before any folding.
+
+    Attributes:
+        kind: encoder or decoder.
+        naming: the names it came with, as a word for the reader.
+        layers: kernels float64 (3, 3, c_in, c_out) and biases float64 (c_out,).
+        preprocessing: kernel (3, 3) and bias (3,) of a 1x1 layer before conv1_1, if there was one.
+        left_out: keys of the layers after relu4_1.
+    """
+
+    kind: Kind
+    naming: str
+    layers: Layers
+    preprocessing: tuple[np.ndarray, np.ndarray] | None
+    left_out: list[str]
+
+
+def recognise(arrays: Mapping[str, np.ndarray]) -> Network:
+    """Assigns every array to a layer.
+
+    Raises:
+        ConversionError: layers are missing, of another shape or not finite, or keys are unknown; all
+            problems at once, one a line.
+    """
+    parsed: dict[tuple[str, str], str] = {}  # (layer, part) -> key
+    unknown, left_out, problems = [], [], []
+    for key in arrays:
+        match = _KEY.match(key)
+        if _CLASSIFIER.match(key):
+            left_out.append(key)
+        elif not match:
+            unknown.append(key)
+        else:
+            part = "kernel" if match["part"] in _KERNEL_WORDS else "bias"
+            name = match["name"] or (match["block"] and f"{match['block']}_{match['conv']}")
+            layer = f"conv{name}" if name else match["number"]
+            if (layer, part) in parsed:
+                problems.append(f"{key} and {parsed[layer, part]} are both {layer}'s {part}")
+            parsed[layer, part] = key
+    kind, naming, sources = _table(arrays, parsed)
+
+    layers: Layers = {}
+    used: set[tuple[str, str]] = set()
+    for layer, (c_in, c_out) in CHANNELS[kind].items():
+        layers[layer] = {}
+        for part, shape in (("kernel", (3, 3, c_in, c_out)), ("bias", (c_out,))):
+            found = sources[layer], part
+            if found not in parsed:
+                problems.append(f"{layer}: no {part} (of module {sources[layer]})")
+                continue
+            used.add(found)
+            array = _to_layout(arrays[parsed[found]], shape)
+            if array is None:
+                had = arrays[parsed[found]].shape
+                problems.append(f"{parsed[found]}: shape {had} does not fit {layer}, {shape}")
+            elif not np.isfinite(array).all():
+                problems.append(f"{parsed[found]}: holds values that are not finite")
+            else:
+                layers[layer][part] = array.astype(np.float64)
+
+    preprocessing = None
+    if naming == "sequential encoder":
+        used |= {("0", "kernel"), ("0", "bias")}
+        try:
+            kernel, bias = (arrays[parsed["0", part]] for part in ("kernel", "bias"))
+            preprocessing = kernel.reshape(3, 3).astype(np.float64), bias.astype(np.float64)
+        except (KeyError, ValueError):
+            problems.append("module 0 must be the 1x1 layer, kernel (3, 3, 1, 1) and bias (3,)")
+    for source, part in parsed.keys() - used:
+        key = parsed[source, part]
+        (left_out if _comes_later(source, kind, sources) else unknown).append(key)
+    problems += [f"{key}: not a part of {kind}" for key in sorted(unknown)]
+    if problems:
+        raise ConversionError("\n".join(problems))
+    return Network(kind, naming, layers, preprocessing, sorted(left_out, key=_natural))
+
+
+def _table(
+    arrays: Mapping[str, np.ndarray], parsed: Mapping[tuple[str, str], str]
+) -> tuple[Kind, str, dict[str, str]]:
+    """The kind, the naming, and which of its layers is which of ours."""
+    numbers = {int(layer) for layer, part in parsed if layer.isdigit() and part == "kernel"}
+    names = [layer for layer, part in parsed if not layer.isdigit() and part == "kernel"]
+    if names:
+        top = arrays[parsed["conv4_1", "kernel"]].shape if "conv4_1" in names else ()
+        decoder = top in ((256, 512, 3, 3), (3, 3, 512, 256))
+        kind: Kind = "vgg19-decoder" if decoder else "vgg19-encoder"
+        return kind, "names", {layer: layer for layer in CHANNELS[kind]}
+    if not numbers:
+        raise ConversionError(
+            "no layer names are known: expected numbers (0.weight), conv1_1 or block1_conv1"
+        )
+
+    def known(naming: str) -> int:
+        return len(numbers & set(_NUMBERS[naming][1]))
+
+    naming = max(_NUMBERS, key=known)
+    kind, table = _NUMBERS[naming]
+    return kind, naming, dict(zip(CHANNELS[kind], map(str, table), strict=True))
+
+
+def _to_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+    """As HWIO, whether it came as that or as OIHW; None if it is neither."""
+    if array.shape == shape:
+        return array
+    if len(shape) == 4 and array.shape == (shape[3], shape[2], *shape[:2]):
+        return array.transpose(2, 3, 1, 0)
+    return None
+
+
+def _comes_later(source: str, kind: Kind, sources: Mapping[str, str]) -> bool:
+    """Whether this is one of VGG19's layers after relu4_1."""
+    if kind == "vgg19-decoder":
+        return False
+    if source.isdigit():
+        return int(source) > int(sources["conv4_1"])
+    return "conv4_1" < source <= "conv5_4"
+
+
+def _natural(key: str) -> list[int | str]:
+    return [int(word) if word.isdigit() else word for word in re.split(r"(\d+)", key)]

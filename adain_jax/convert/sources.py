@@ -1,0 +1,119 @@
+"""Reading weight files of every kind into a flat {key: array}; the kind is told by the content."""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adain_jax.convert import caffe, pickled, torch7
+from adain_jax.convert.errors import ConversionError
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a `.pth`, `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel` file.
+
+    Raises:
+        ConversionError: the file is missing, empty, unreadable, of no such kind, or refused.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except FileNotFoundError:
+        raise ConversionError(f"{path}: no such file") from None
+    except OSError as error:
+        raise ConversionError(f"{path}: {error.strerror}") from error
+    if not head:
+        raise ConversionError(f"{path}: the file is empty")
+    if head.startswith(_HDF5_MAGIC):
+        return _read_keras(path)
+    if head.startswith(b"PK"):
+        return _read_npz(path) if _is_npz(path) else _tensors(pickled.read(path), path)
+    if head.startswith(b"\x80"):
+        return _tensors(pickled.read(path), path)
+    if path.suffix == ".t7" or head[:4] in (b"\x03\0\0\0", b"\x04\0\0\0"):  # a table or an object
+        return torch7.read(path)
+    if path.suffix == ".safetensors" or head[8:9] == b"{":
+        return _read_safetensors(path)
+    if path.suffix == ".caffemodel" or head[0] == 0x0A:  # the net's name comes first
+        return caffe.read(path)
+    raise ConversionError(
+        f"{path}: not a .pth, .t7, .npz, .h5, .safetensors or .caffemodel file by its content"
+    )
+
+
+def sha256(path: Path) -> str:
+    """The file's checksum, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _tensors(value: Any, path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, which may lie in a checkpoint under the usual names."""
+    for key in ("state_dict", "model", "params", "network"):
+        if isinstance(value, dict) and isinstance(value.get(key), dict):
+            value = value[key]
+    arrays = (
+        {str(key): array for key, array in value.items() if isinstance(array, np.ndarray)}
+        if isinstance(value, Mapping)
+        else {}
+    )
+    if not arrays:
+        raise ConversionError(f"{path}: holds no state dict of tensors")
+    return arrays
+
+
+def _is_npz(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError):
+        return False
+    return bool(names) and all(name.endswith(".npy") for name in names)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
+        raise ConversionError(f"{path}: not a readable .npz file ({error})") from error
+
+
+def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(path.read_bytes())
+    except (SafetensorError, ValueError, KeyError, json.JSONDecodeError) as error:
+        raise ConversionError(f"{path}: not a readable .safetensors file ({error})") from error
+
+
+def _read_keras(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import h5py
+    except ImportError:
+        raise ConversionError(
+            f"{path}: Keras files need h5py; pip install 'adain-jax[keras]'"
+        ) from None
+
+    arrays: dict[str, np.ndarray] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
+            if item.external or item.is_virtual:
+                raise ConversionError(f"{path}: {name} lies in another file, and is refused")
+            arrays[name] = item[()]
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(visit)
+    except (OSError, ValueError, RuntimeError, KeyError, MemoryError, TypeError) as error:
+        raise ConversionError(f"{path}: not a readable .h5 file ({error})") from error
+    return arrays
