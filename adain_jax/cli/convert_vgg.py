@@ -76,7 +76,8 @@ def _print_table(converted: "Converted", options: Options) -> None:
         row = [name, " x ".join(map(str, parts["kernel"].shape))]
         table.add_row(*row, *([] if means is None else [f"{means[name].mean():.3g}"]))
     Console().print(table)
-    print(f"convention: {converted.metadata['convention']}")
+    if "convention" in converted.metadata:
+        print(f"convention: {converted.metadata['convention']}")
     if converted.left_out:
         print(f"left out, after relu4_1: {', '.join(converted.left_out)}")
     if means is not None and not is_normalised(means):

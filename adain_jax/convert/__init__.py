@@ -12,7 +12,7 @@ from adain_jax.convert import naming, sources
 from adain_jax.convert.errors import ConversionError
 from adain_jax.weights import Kind, Layers
 
-__all__ = ["ConversionError", "Converted", "Convention", "convert", "fold_preprocessing"]
+__all__ = ["Convention", "ConversionError", "Converted", "convert", "fold_preprocessing"]
 
 Convention = Literal["unit", "torchvision", "caffe", "caffe-rgb"]
 
@@ -37,7 +37,7 @@ class Converted:
         layers: float32 {layer: {"kernel": (3, 3, c_in, c_out), "bias": (c_out,)}}; an encoder takes
             RGB in [0, 1].
         left_out: the source's keys of layers after relu4_1.
-        metadata: source name, its sha256 and its convention.
+        metadata: source name, its sha256 and (of an encoder) its convention.
     """
 
     kind: Kind
@@ -71,16 +71,17 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
         raise ConversionError(
             "\n".join(f"{path}: {line}" for line in str(error).splitlines())
         ) from None
-    layers, used = network.layers, convention or "none"
+    layers = network.layers
+    metadata = {"source": path.name, "sha256": sources.sha256(path)}
     if network.kind == "vgg19-encoder":
         if network.preprocessing is not None:
             matrix, offset = network.preprocessing
-            used = "1x1 layer"
+            metadata["convention"] = "1x1 layer, folded"
         else:
             used = convention or _known_convention(path, arrays, network.naming)
-            matrix, offset = _PREPROCESSING[used]  # type: ignore[index]
+            matrix, offset = _PREPROCESSING[used]
+            metadata["convention"] = used
         layers = {**layers, "conv1_1": fold_preprocessing(layers["conv1_1"], matrix, offset)}
-    metadata = {"source": path.name, "sha256": sources.sha256(path), "convention": used}
     layers = {
         name: {part: array.astype(np.float32) for part, array in parts.items()}
         for name, parts in layers.items()

@@ -14,7 +14,7 @@ import numpy as np
 from adain_jax.convert.errors import ConversionError
 from adain_jax.weights import CHANNELS, Kind, Layers
 
-# Module numbers of the layers, in the order of CHANNELS; the sequential encoder starts with a 1x1 layer.
+# Module numbers of the layers, in the order of CHANNELS. Module 0 of the sequential encoder is 1x1.
 _NUMBERS: dict[str, tuple[Kind, list[int]]] = {
     "sequential encoder": ("vgg19-encoder", [2, 5, 9, 12, 16, 19, 22, 25, 29]),
     "torchvision": ("vgg19-encoder", [0, 2, 5, 7, 10, 12, 14, 16, 19]),

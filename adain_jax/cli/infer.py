@@ -1,0 +1,603 @@
+"""`infer.py`: stylise pictures, folders of pictures, whole data sets."""
+
+import json
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import tyro
+
+from adain_jax.cli.run import UsageError, run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from adain_jax.cli.jobs import Job, Source
+    from adain_jax.style import Style
+    from adain_jax.stylizer import Stylizer
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_Many = tyro.conf.arg(metavar="PATH [PATH ...]")
+
+
+@dataclass(frozen=True)
+class Options:
+    """Stylise pictures: every content in every style, unless told otherwise.
+
+    Contents and styles are files, folders (searched recursively, their tree kept in the output) and
+    quoted globs. Bad pictures are reported and passed over; the exit code is then 1.
+
+    Example: python infer.py --content photos --style paintings/*.jpg --output stylised
+    """
+
+    content: Annotated[tuple[Path, ...], _Many] = ()
+    """Pictures to stylise."""
+    style: Annotated[tuple[Path, ...], _Many] = ()
+    """Pictures whose style to take."""
+    style_file: Annotated[tuple[Path, ...], _Many] = ()
+    """Styles saved by --save-style, beside or instead of --style."""
+    output: Path | None = None
+    """A folder, or with a single result a picture file. In a folder, results are called
+    CONTENT_stylized_STYLE; those that would collide get _2, _3, ..."""
+
+    model: Literal["vgg19"] = "vgg19"
+    """vgg19: the paper's network."""
+    encoder: Path | None = None
+    """Encoder weights; by default where convert_vgg.py wrote them."""
+    decoder: Path | None = None
+    """Decoder weights; by default where convert_vgg.py wrote them."""
+
+    alpha: float = 1.0
+    """Strength of the style: 0 is the content, 1 the full style."""
+    pair: bool = False
+    """The first content in the first style, the second in the second, and so on."""
+    random_styles: int = 0
+    """So many different styles for each content, drawn at random."""
+    seed: int = 0
+    """Seed of --random-styles."""
+    style_weights: Annotated[tuple[float, ...], tyro.conf.arg(metavar="W [W ...]")] = ()
+    """Mix all styles into one, by these weights."""
+    mask: Annotated[tuple[Path, ...], _Many] = ()
+    """One mask picture per style: white is where that style goes. Pixels of no mask stay plain."""
+    preserve_color: Literal["none", "coral", "luminance"] = "none"
+    """Keep the content's colours: coral recolours the style picture first, luminance takes only the
+    lightness of the result."""
+
+    content_size: int = 512
+    """Shorter side of the contents in pixels; 0 keeps their own."""
+    style_size: int = 512
+    """Shorter side of the style pictures in pixels; 0 keeps their own."""
+    crop: bool = False
+    """Cut contents and styles to a central square."""
+    batch_size: int | None = None
+    """Pictures per step; by default 1 on CPU, 8 elsewhere."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions."""
+
+    format: Literal["jpg", "png", "webp", "tiff"] | None = None
+    """File format of results in a folder; by default the content's own."""
+    quality: int = 95
+    """Of JPEG and WebP, 1 to 100."""
+    overwrite: bool = False
+    """Replace existing files; otherwise they are an error."""
+    skip_existing: bool = False
+    """Leave existing files and do the rest, as after an interrupted run."""
+    alpha_channel: Literal["white", "keep"] = "white"
+    """Transparent contents are laid on white, or keep their transparency."""
+    max_pixels: int = 1 << 28
+    """Refuse pictures of more pixels."""
+
+    grid: bool = False
+    """Also write grid.png, a labelled sheet of (at most 12 x 12) contents, styles and results."""
+    save_style: Path | None = None
+    """Write the encoded styles into this folder; needs no --content."""
+    report: Path | None = None
+    """Write a JSON file that lists every input and result with its outcome."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command; exits with 0, 1 (something failed, the rest was done) or 2 (bad usage)."""
+    options = tyro.cli(
+        Options, prog="infer.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
+    )
+    run(lambda: _infer(options), debug=options.debug)
+
+
+def _infer(options: Options) -> int:
+    _check(options)
+    report = Report()
+    try:
+        Run(options, report).all()
+    finally:
+        if options.report:
+            report.write(options.report)
+    print(report.summary())
+    return 1 if report.failures else 0
+
+
+def _check(options: Options) -> None:
+    styles = len(options.style) + len(options.style_file)
+    if not styles:
+        raise UsageError("--style or --style-file is missing")
+    if not options.content and not options.save_style:
+        raise UsageError("--content is missing")
+    if options.content and not options.output:
+        raise UsageError("--output is missing")
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other")
+    ways = [options.pair, options.random_styles, options.style_weights, options.mask]
+    if sum(map(bool, ways)) > 1:
+        raise UsageError("--pair, --random-styles, --style-weights and --mask exclude each other")
+    if options.style_file and options.preserve_color == "coral":
+        raise UsageError(
+            "--preserve-color coral recolours style pictures; it cannot use --style-file"
+        )
+    for name in ("content_size", "style_size", "random_styles"):
+        if getattr(options, name) < 0:
+            raise UsageError(f"--{name.replace('_', '-')} must be at least 0")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError("--batch-size must be at least 1")
+    if not 1 <= options.quality <= 100:
+        raise UsageError("--quality must lie in 1 to 100")
+
+
+@dataclass
+class Report:
+    """The outcome of every input and result."""
+
+    contents: dict[str, str] = field(default_factory=dict)
+    styles: dict[str, str] = field(default_factory=dict)
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    failures: int = 0
+    seconds: float = 0.0
+
+    def fail(self, message: str) -> None:
+        """Counts a failure and says it at once."""
+        self.failures += 1
+        print(f"failed: {message}", file=sys.stderr)
+
+    def result(self, job: "Job", names: list[str], outcome: str, error: str | None = None) -> None:
+        """Notes what became of a job."""
+        entry = {"output": str(job.output), "content": names[0], "styles": names[1:]}
+        self.outputs.append({**entry, "outcome": outcome, **({"error": error} if error else {})})
+
+    def count(self, outcome: str) -> int:
+        """How many results have this outcome."""
+        return sum(entry["outcome"] == outcome for entry in self.outputs)
+
+    def summary(self) -> str:
+        """One line for the end."""
+        done = self.count("done")
+        parts = [f"{done} stylised in {self.seconds:.1f} s"]
+        if done:
+            parts[0] += f" ({done / self.seconds:.2f} pictures/s)"
+        if self.count("skipped"):
+            parts.append(f"{self.count('skipped')} skipped, they exist")
+        if self.failures:
+            parts.append(f"{self.failures} failed")
+        return ", ".join(parts)
+
+    def write(self, path: Path) -> None:
+        """Writes the report as JSON."""
+        from adain_jax.files import write_atomically
+
+        content = {
+            "contents": self.contents,
+            "styles": self.styles,
+            "outputs": self.outputs,
+            "seconds": round(self.seconds, 3),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, json.dumps(content, indent=1).encode())
+
+
+class Run:
+    """One call of `infer.py`: styles first, then contents, batch by batch.
+
+    Pictures are read ahead and written behind in threads while the next batch is computed; only a
+    few batches are in memory at a time.
+    """
+
+    def __init__(self, options: Options, report: Report):
+        from adain_jax.cli import jobs
+        from adain_jax.stylizer import Stylizer
+
+        self.options = options
+        self.report = report
+        self.contents = self._expand(options.content, report.contents)
+        self.style_pictures = self._expand(options.style, report.styles)
+        self.style_names = [source.relative.stem for source in self.style_pictures]
+        self.style_names += [path.stem for path in options.style_file]
+        self.styles: dict[int, Style] = {}
+        together = bool(options.style_weights or options.mask)
+        if together and len(options.style_weights or options.mask) != len(self.style_names):
+            name = "--style-weights" if options.style_weights else "--mask"
+            given = len(options.style_weights or options.mask)
+            raise UsageError(f"{name}: {given} given for {len(self.style_names)} styles")
+        pairs = jobs.combine(
+            len(self.contents),
+            len(self.style_names),
+            together=together,
+            pair=options.pair,
+            random_styles=options.random_styles,
+            seed=options.seed,
+        )
+        self.jobs = jobs.name_outputs(
+            pairs,
+            self.contents,
+            self.style_names,
+            options.output or Path(),
+            f".{options.format}" if options.format else None,
+        )
+        self.stylizer: Stylizer = Stylizer.load(
+            options.model,
+            encoder=options.encoder,
+            decoder=options.decoder,
+            dtype=options.dtype,
+            batch_size=options.batch_size,
+        )
+        self.sheet: dict[tuple[int, int], np.ndarray] = {}
+        self._style_picture = lru_cache(maxsize=32)(self._read_style)
+
+    def all(self) -> None:
+        """Does everything; what fails is noted in the report."""
+        start = time.perf_counter()
+        with ThreadPoolExecutor(4) as readers, ThreadPoolExecutor(4) as writers:
+            try:
+                self._encode_styles(readers)
+                self._stylise(readers, writers)
+            except BaseException:
+                readers.shutdown(cancel_futures=True)
+                writers.shutdown(cancel_futures=True)
+                raise
+            finally:
+                self.report.seconds = time.perf_counter() - start
+        self.report.seconds = time.perf_counter() - start
+        if self.options.grid and self.sheet:
+            self._write_grid()
+
+    def _expand(self, patterns: Iterable[Path], outcomes: dict[str, str]) -> list["Source"]:
+        from adain_jax.cli import jobs
+        from adain_jax.images import PictureError
+
+        found = []
+        for source in jobs.expand(patterns):
+            if isinstance(source, PictureError):
+                self.report.fail(str(source))
+            else:
+                outcomes[str(source.path)] = "unused"
+                found.append(source)
+        return found
+
+    # Styles
+
+    def _read_style(self, index: int) -> "np.ndarray":
+        from adain_jax.images import read_picture
+
+        options = self.options
+        return read_picture(
+            self.style_pictures[index].path,
+            size=options.style_size,
+            crop=options.crop,
+            max_pixels=options.max_pixels,
+        )
+
+    def _encode_styles(self, readers: ThreadPoolExecutor) -> None:
+        """Encodes each style that some result needs, once."""
+        from adain_jax.images import PictureError
+        from adain_jax.style import Style
+
+        pictures = len(self.style_pictures)
+        needed = {style for job in self._open_jobs() for style in job.styles}
+        if self.options.save_style:
+            needed = set(range(len(self.style_names)))
+        if self.options.preserve_color != "coral":
+            indices = sorted(index for index in needed if index < pictures)
+            for index, future in _ahead(readers, self._read_style, indices, 4):
+                path = str(self.style_pictures[index].path)
+                try:
+                    self.styles[index] = self.stylizer.encode_style(future.result())
+                    self.report.styles[path] = "encoded"
+                except PictureError as error:
+                    self.report.styles[path] = str(error)
+                    self.report.fail(str(error))
+        for index, path in enumerate(self.options.style_file, start=pictures):
+            self.styles[index] = Style.load(path, self.options.model)
+            self.report.styles[str(path)] = "loaded"
+        if self.options.save_style:
+            self._save_styles(self.options.save_style)
+
+    def _save_styles(self, target: Path) -> None:
+        one_file = target.suffix == ".safetensors"
+        if one_file and len(self.style_names) != 1:
+            raise UsageError(
+                f"--save-style {target} is one file, for {len(self.style_names)} styles"
+            )
+        folder = target.parent if one_file else target
+        folder.mkdir(parents=True, exist_ok=True)
+        taken: set[str] = set()
+        for index, style in self.styles.items():
+            name, number = self.style_names[index], 1
+            while name.casefold() in taken:
+                number += 1
+                name = f"{self.style_names[index]}_{number}"
+            taken.add(name.casefold())
+            path = target if one_file else folder / f"{name}.safetensors"
+            style.save(path, self.options.model)
+
+    # Contents
+
+    def _open_jobs(self) -> list["Job"]:
+        """The jobs whose file is not there yet, or may be replaced."""
+        if self.options.overwrite:
+            return self.jobs
+        return [job for job in self.jobs if not job.output.exists()]
+
+    def _stylise(self, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor) -> None:
+        open_jobs = self._open_jobs()
+        for job in self.jobs:
+            if job not in open_jobs:
+                self._leave(job)
+        sizes = self._content_sizes(readers, {job.content for job in open_jobs})
+        self.stylizer.plan(sizes.values())
+        ready = [job for job in open_jobs if self._is_possible(job, sizes)]
+        ready.sort(key=lambda job: (self.stylizer.frame(sizes[job.content]), job.content))
+        one_by_one = bool(self.options.mask)
+        step = 1 if one_by_one else self.stylizer.batch_size
+        batches = [ready[i : i + step] for i in range(0, len(ready), step)]
+        saving: deque[tuple[Job, Future[None]]] = deque()
+        with _progress(len(ready)) as advance:
+            for batch, future in _ahead(readers, self._read_contents, batches, 2):
+                for job, picture in self._stylise_batch(batch, future.result()):
+                    saving.append((job, writers.submit(self._save, job, picture)))
+                while len(saving) > 2 * step + 4:
+                    self._saved(*saving.popleft())
+                advance(len(batch))
+            while saving:
+                self._saved(*saving.popleft())
+
+    def _leave(self, job: "Job") -> None:
+        if self.options.skip_existing:
+            self.report.result(job, self._names(job), "skipped")
+        else:
+            error = f"{job.output}: exists; give --overwrite or --skip-existing"
+            self.report.result(job, self._names(job), "failed", error)
+            self.report.fail(error)
+
+    def _content_sizes(
+        self, readers: ThreadPoolExecutor, needed: set[int]
+    ) -> dict[int, tuple[int, int]]:
+        """The size each content will have, from the files' headers."""
+        from adain_jax.images import PictureError, picture_size
+
+        def size(index: int) -> tuple[int, int]:
+            options = self.options
+            return picture_size(
+                self.contents[index].path,
+                size=options.content_size,
+                crop=options.crop,
+                max_pixels=options.max_pixels,
+            )
+
+        sizes = {}
+        for index, future in _ahead(readers, size, sorted(needed), 64):
+            try:
+                sizes[index] = future.result()
+            except PictureError as error:
+                self._content_failed(index, error)
+        return sizes
+
+    def _content_failed(self, index: int, error: Exception) -> None:
+        path = str(self.contents[index].path)
+        if self.report.contents[path] != str(error):
+            self.report.contents[path] = str(error)
+            self.report.fail(str(error))
+
+    def _is_possible(self, job: "Job", sizes: dict[int, tuple[int, int]]) -> bool:
+        if job.content not in sizes:
+            error = self.report.contents[str(self.contents[job.content].path)]
+        elif self.options.preserve_color != "coral" and any(
+            s not in self.styles for s in job.styles
+        ):
+            error = "a style could not be read"
+        else:
+            return True
+        self.report.result(job, self._names(job), "failed", error)
+        return False
+
+    def _read_contents(self, batch: list["Job"]) -> dict[int, "np.ndarray | Exception"]:
+        """The contents of a batch of jobs, or what is wrong with them."""
+        from adain_jax.images import PictureError, read_picture
+
+        pictures: dict[int, np.ndarray | Exception] = {}
+        for index in {job.content for job in batch}:
+            try:
+                pictures[index] = read_picture(
+                    self.contents[index].path,
+                    size=self.options.content_size,
+                    crop=self.options.crop,
+                    max_pixels=self.options.max_pixels,
+                    keep_alpha=self.options.alpha_channel == "keep",
+                )
+            except PictureError as error:
+                pictures[index] = error
+        return pictures
+
+    def _stylise_batch(
+        self, batch: list["Job"], pictures: dict[int, "np.ndarray | Exception"]
+    ) -> Iterator[tuple["Job", "np.ndarray"]]:
+        import numpy as np
+
+        from adain_jax.color import keep_chroma
+        from adain_jax.images import PictureError
+        from adain_jax.style import Style
+
+        jobs, contents, styles, masks = [], [], [], None
+        for job in batch:
+            picture = pictures[job.content]
+            try:
+                if isinstance(picture, Exception):
+                    self._content_failed(job.content, picture)
+                    raise picture
+                style = self._style_for(job, picture[..., :3])
+                if self.options.mask:
+                    masks = self._masks(picture.shape[:2])
+            except PictureError as error:
+                if not isinstance(picture, Exception):
+                    self.report.fail(str(error))
+                self.report.result(job, self._names(job), "failed", str(error))
+                continue
+            jobs.append(job)
+            contents.append(picture)
+            styles.append(style)
+        if not jobs:
+            return
+        colors = [content[..., :3] for content in contents]
+        if masks is None:
+            results = self.stylizer(colors, Style.stack(styles), self.options.alpha)
+        else:
+            results = [self.stylizer(colors[0], styles[0], self.options.alpha, masks=masks)]
+        for job, content, result in zip(jobs, contents, results, strict=True):
+            if self.options.preserve_color == "luminance":
+                result = keep_chroma(content[..., :3], result)
+            self._add_to_sheet(job, content, result)
+            yield job, np.concatenate([result, content[..., 3:]], axis=-1)
+
+    def _style_for(self, job: "Job", content: "np.ndarray") -> "Style":
+        """The style of a job: one, a mix, or one per region."""
+        from adain_jax.color import coral
+        from adain_jax.style import Style, mix
+
+        if self.options.preserve_color == "coral":
+            recolored = [coral(self._style_picture(index), content) for index in job.styles]
+            styles = [self.stylizer.encode_style(picture) for picture in recolored]
+            for index in job.styles:
+                self.report.styles[str(self.style_pictures[index].path)] = "encoded"
+        else:
+            styles = [self.styles[index] for index in job.styles]
+        if self.options.style_weights:
+            return mix(styles, self.options.style_weights)
+        return Style.stack(styles) if self.options.mask else styles[0]
+
+    def _masks(self, shape: tuple[int, int]) -> list["np.ndarray"]:
+        from adain_jax.images import read_mask
+
+        options = self.options
+        return [
+            read_mask(
+                path,
+                shape,
+                size=options.content_size,
+                crop=options.crop,
+                max_pixels=options.max_pixels,
+            )
+            for path in options.mask
+        ]
+
+    # Results
+
+    def _save(self, job: "Job", picture: "np.ndarray") -> None:
+        from adain_jax.images import save_picture
+
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(picture, job.output, quality=self.options.quality)
+
+    def _saved(self, job: "Job", future: "Future[None]") -> None:
+        from adain_jax.images import PictureError
+
+        try:
+            future.result()
+        except (PictureError, OSError) as error:
+            self.report.result(job, self._names(job), "failed", str(error))
+            self.report.fail(str(error))
+        else:
+            self.report.result(job, self._names(job), "done")
+            self.report.contents[str(self.contents[job.content].path)] = "stylised"
+
+    def _names(self, job: "Job") -> list[str]:
+        styles = [str(source.path) for source in self.style_pictures]
+        styles += [str(path) for path in self.options.style_file]
+        return [str(self.contents[job.content].path), *(styles[index] for index in job.styles)]
+
+    def _add_to_sheet(self, job: "Job", content: "np.ndarray", result: "np.ndarray") -> None:
+        column = job.styles[0] if len(job.styles) == 1 else 0
+        if self.options.grid and job.content < 12 and column < 12:
+            self.sheet[job.content + 1, 0] = content[..., :3]
+            self.sheet[job.content + 1, column + 1] = result
+
+    def _write_grid(self) -> None:
+        from adain_jax.grid import contact_sheet
+        from adain_jax.images import save_picture
+
+        columns = sorted({column for _, column in self.sheet if column})
+        rows = sorted({row for row, _ in self.sheet})
+        cells = {
+            (1 + rows.index(row), columns.index(column) + 1 if column else 0): picture
+            for (row, column), picture in self.sheet.items()
+        }
+        together = bool(self.options.style_weights or self.options.mask)
+        labels = ["mix"] if together else [self.style_names[column - 1] for column in columns]
+        if not together:
+            for position, column in enumerate(columns, start=1):
+                if column - 1 < len(self.style_pictures):
+                    cells[0, position] = self._style_picture(column - 1)
+        names = [self.contents[row - 1].relative.stem for row in rows]
+        sheet = contact_sheet(cells, ["", *names], ["", *labels])
+        output = self.options.output or Path()
+        folder = output if output.is_dir() else output.parent
+        save_picture(sheet, folder / "grid.png")
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], depth: int
+) -> Iterator[tuple[T, "Future[R]"]]:
+    """Items with the future of function(item), begun for at most `depth` items in advance."""
+    waiting: deque[tuple[T, Future[R]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(function, item)))
+        if len(waiting) > depth:
+            yield waiting.popleft()
+    yield from waiting
+
+
+class _progress:  # noqa: N801
+    """A progress bar on a terminal, nothing elsewhere."""
+
+    def __init__(self, total: int):
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        console = Console(stderr=True)
+        self.progress = Progress(
+            TextColumn("stylising"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.speed:.2f}/s" if False else ""),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self.task = self.progress.add_task("", total=total)
+
+    def __enter__(self) -> Callable[[int], None]:
+        self.progress.start()
+        return lambda count: self.progress.advance(self.task, count)
+
+    def __exit__(self, *_: object) -> None:
+        self.progress.stop()

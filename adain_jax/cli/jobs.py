@@ -1,0 +1,134 @@
+"""What `infer.py` is to do: which pictures meet which styles, and under which names they are written."""
+
+import glob
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adain_jax.cli.run import UsageError
+from adain_jax.images import SUFFIXES, PictureError, find_pictures, writable_format
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to read: its path, and its path below the folder or glob that it was found in."""
+
+    path: Path
+    relative: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One result: content `content` in the styles `styles` (several for a mix or for regions)."""
+
+    content: int
+    styles: tuple[int, ...]
+    output: Path
+
+
+def expand(patterns: Iterable[Path]) -> Iterator[Source | PictureError]:
+    """The pictures behind files, folders (recursively) and globs; an error where there are none."""
+    for pattern in patterns:
+        text = str(pattern)
+        if pattern.is_dir():
+            found = find_pictures(pattern)
+            yield from (Source(path, path.relative_to(pattern)) for path in found)
+            if not found:
+                yield PictureError(f"{pattern}: no picture in this folder")
+        elif glob.has_magic(text) and not pattern.exists():
+            fixed = Path(*_before_magic(pattern))
+            matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
+            pictures = [p for p in matches if p.suffix.lower() in SUFFIXES and p.is_file()]
+            yield from (Source(path, path.relative_to(fixed)) for path in pictures)
+            if not pictures:
+                yield PictureError(f"{pattern}: no picture matches")
+        else:
+            yield Source(pattern, Path(pattern.name))
+
+
+def _before_magic(pattern: Path) -> Iterator[str]:
+    for part in pattern.parts[:-1]:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def combine(
+    contents: int,
+    styles: int,
+    *,
+    together: bool = False,
+    pair: bool = False,
+    random_styles: int = 0,
+    seed: int = 0,
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Which content meets which styles, as indices.
+
+    Every content meets every style, unless `together` (all styles at once, as a mix or in regions),
+    `pair` (the i-th meets the i-th) or `random_styles` (so many different ones each, drawn anew).
+
+    Raises:
+        UsageError: the numbers do not allow that.
+    """
+    if pair:
+        if contents != styles:
+            raise UsageError(
+                f"--pair needs as many styles as contents, not {styles} and {contents}"
+            )
+        return [(i, (i,)) for i in range(contents)]
+    if together:
+        return [(i, tuple(range(styles))) for i in range(contents)]
+    if random_styles:
+        if not 0 < random_styles <= styles:
+            raise UsageError(f"--random-styles {random_styles} needs 1 to {styles} (all styles)")
+        rng = np.random.default_rng(seed)
+        drawn = (rng.choice(styles, random_styles, replace=False) for _ in range(contents))
+        return [(i, (int(style),)) for i, row in enumerate(drawn) for style in row]
+    return [(i, (style,)) for i in range(contents) for style in range(styles)]
+
+
+def name_outputs(
+    pairs: Sequence[tuple[int, tuple[int, ...]]],
+    contents: Sequence[Source],
+    style_names: Sequence[str],
+    output: Path,
+    suffix: str | None,
+) -> list[Job]:
+    """Gives every result its file.
+
+    With one result, `output` may be a picture file. Otherwise it is a folder, and content
+    `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`; several styles together are
+    called `mix`. Where two results would get one name (letter case apart), the later ones get `_2`,
+    `_3` and so on, in the order of the inputs.
+
+    Raises:
+        UsageError: `output` is a picture file, but there are several results.
+    """
+    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+        if len(pairs) > 1:
+            raise UsageError(f"--output {output} is one file, but there are {len(pairs)} results")
+        return [Job(content, styles, output) for content, styles in pairs]
+    jobs: list[Job] = []
+    taken: set[str] = set()
+    for content, styles in pairs:
+        relative = contents[content].relative
+        style = style_names[styles[0]] if len(styles) == 1 else "mix"
+        ending = suffix or _own_suffix(relative)
+        stem = output / relative.parent / f"{relative.stem}_stylized_{style}"
+        path, number = Path(f"{stem}{ending}"), 1
+        while str(path).casefold() in taken:
+            number += 1
+            path = Path(f"{stem}_{number}{ending}")
+        taken.add(str(path).casefold())
+        jobs.append(Job(content, styles, path))
+    return jobs
+
+
+def _own_suffix(path: Path) -> str:
+    try:
+        writable_format(path)
+    except PictureError:
+        return ".png"
+    return ".png" if path.suffix.lower() == ".gif" else path.suffix

@@ -1,0 +1,48 @@
+"""Contact sheets: labelled rows and columns of pictures."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from adain_jax.images import Picture
+
+_LABEL = 22
+_GAP = 6
+
+
+def contact_sheet(
+    cells: Mapping[tuple[int, int], Picture],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    cell: int = 256,
+) -> Picture:
+    """One picture, float32 (h, w, 3), of the given cells (row, column), on white.
+
+    Each is shrunk to fit a square of `cell` pixels; rows and columns are labelled, cells may lack.
+    """
+    step = cell + _GAP
+    width, height = len(columns) * step + _GAP, len(rows) * (step + _LABEL) + _LABEL + _GAP
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(14)
+
+    def label(x: int, y: int, text: str) -> None:
+        while text and font.getlength(text) > cell:
+            text = text[:-2] + "…" if not text.endswith("…") else text[:-2] + "…"
+        draw.text((x, y + 3), text, fill="black", font=font)
+
+    for column, text in enumerate(columns):
+        label(_GAP + column * step, 0, text)
+    for row, text in enumerate(rows):
+        top = _LABEL + row * (step + _LABEL)
+        label(_GAP, top, text)
+        for column in range(len(columns)):
+            if (row, column) in cells:
+                pixels = (np.clip(cells[row, column], 0, 1) * 255 + 0.5).astype(np.uint8)
+                image = Image.fromarray(pixels[..., :3])
+                image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+                left = _GAP + column * step + (cell - image.width) // 2
+                sheet.paste(image, (left, top + _LABEL + (cell - image.height) // 2))
+    return np.asarray(sheet, np.float32) / np.float32(255)
