@@ -29,8 +29,8 @@ def contact_sheet(
     font = ImageFont.load_default(14)
 
     def label(x: int, y: int, text: str) -> None:
-        while text and font.getlength(text) > cell:
-            text = text[:-2] + "…" if not text.endswith("…") else text[:-2] + "…"
+        while font.getlength(text) > cell:
+            text = text.removesuffix("…")[:-1] + "…"
         draw.text((x, y + 3), text, fill="black", font=font)
 
     for column, text in enumerate(columns):

@@ -9,7 +9,46 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from adain_jax import weights
+from adain_jax.weights import CHANNELS, Kind, Layers
+
+
+def random_layers(kind: Kind, seed: int = 0) -> Layers:
+    """He-normal kernels and small biases, so that activations keep their size."""
+    rng = np.random.default_rng(seed)
+
+    def layer(c_in: int, c_out: int) -> dict[str, np.ndarray]:
+        kernel = rng.standard_normal((3, 3, c_in, c_out)) * np.sqrt(2 / (9 * c_in))
+        bias = 0.01 * rng.standard_normal(c_out)
+        return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+
+    return {name: layer(*channels) for name, channels in CHANNELS[kind].items()}
+
+
+@pytest.fixture(scope="session")
+def random_params() -> dict[str, Layers]:
+    """Random parameters of the whole VGG19 network."""
+    return {
+        "encoder": random_layers("vgg19-encoder"),
+        "decoder": random_layers("vgg19-decoder", 1),
+    }
+
+
+@pytest.fixture(scope="session")
+def random_weights(
+    random_params: dict[str, Layers], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """The same as files: {"encoder": path, "decoder": path}."""
+    folder = tmp_path_factory.mktemp("weights")
+    files = {}
+    for part, layers in random_params.items():
+        files[part] = folder / f"{part}.safetensors"
+        kind: Kind = "vgg19-encoder" if part == "encoder" else "vgg19-decoder"
+        weights.write(files[part], layers, kind)
+    return files
 
 
 @pytest.fixture(scope="session")

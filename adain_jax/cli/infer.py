@@ -1,15 +1,14 @@
 """`infer.py`: stylise pictures, folders of pictures, whole data sets."""
 
-import json
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import tyro
 
@@ -19,13 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from adain_jax.cli.jobs import Job, Source
+    from adain_jax.cli.report import Report
     from adain_jax.style import Style
-    from adain_jax.stylizer import Stylizer
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 _Many = tyro.conf.arg(metavar="PATH [PATH ...]")
+_File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 
 
 @dataclass(frozen=True)
@@ -44,15 +44,15 @@ class Options:
     """Pictures whose style to take."""
     style_file: Annotated[tuple[Path, ...], _Many] = ()
     """Styles saved by --save-style, beside or instead of --style."""
-    output: Path | None = None
+    output: _File = None
     """A folder, or with a single result a picture file. In a folder, results are called
     CONTENT_stylized_STYLE; those that would collide get _2, _3, ..."""
 
     model: Literal["vgg19"] = "vgg19"
     """vgg19: the paper's network."""
-    encoder: Path | None = None
+    encoder: _File = None
     """Encoder weights; by default where convert_vgg.py wrote them."""
-    decoder: Path | None = None
+    decoder: _File = None
     """Decoder weights; by default where convert_vgg.py wrote them."""
 
     alpha: float = 1.0
@@ -77,7 +77,7 @@ class Options:
     """Shorter side of the style pictures in pixels; 0 keeps their own."""
     crop: bool = False
     """Cut contents and styles to a central square."""
-    batch_size: int | None = None
+    batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Pictures per step; by default 1 on CPU, 8 elsewhere."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions."""
@@ -97,9 +97,9 @@ class Options:
 
     grid: bool = False
     """Also write grid.png, a labelled sheet of (at most 12 x 12) contents, styles and results."""
-    save_style: Path | None = None
+    save_style: _File = None
     """Write the encoded styles into this folder; needs no --content."""
-    report: Path | None = None
+    report: _File = None
     """Write a JSON file that lists every input and result with its outcome."""
     debug: bool = False
     """Show a traceback on failure."""
@@ -114,6 +114,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _infer(options: Options) -> int:
+    from adain_jax.cli.report import Report
+
     _check(options)
     report = Report()
     try:
@@ -121,7 +123,8 @@ def _infer(options: Options) -> int:
     finally:
         if options.report:
             report.write(options.report)
-    print(report.summary())
+    if options.content:
+        print(report.summary())
     return 1 if report.failures else 0
 
 
@@ -151,56 +154,6 @@ def _check(options: Options) -> None:
         raise UsageError("--quality must lie in 1 to 100")
 
 
-@dataclass
-class Report:
-    """The outcome of every input and result."""
-
-    contents: dict[str, str] = field(default_factory=dict)
-    styles: dict[str, str] = field(default_factory=dict)
-    outputs: list[dict[str, Any]] = field(default_factory=list)
-    failures: int = 0
-    seconds: float = 0.0
-
-    def fail(self, message: str) -> None:
-        """Counts a failure and says it at once."""
-        self.failures += 1
-        print(f"failed: {message}", file=sys.stderr)
-
-    def result(self, job: "Job", names: list[str], outcome: str, error: str | None = None) -> None:
-        """Notes what became of a job."""
-        entry = {"output": str(job.output), "content": names[0], "styles": names[1:]}
-        self.outputs.append({**entry, "outcome": outcome, **({"error": error} if error else {})})
-
-    def count(self, outcome: str) -> int:
-        """How many results have this outcome."""
-        return sum(entry["outcome"] == outcome for entry in self.outputs)
-
-    def summary(self) -> str:
-        """One line for the end."""
-        done = self.count("done")
-        parts = [f"{done} stylised in {self.seconds:.1f} s"]
-        if done:
-            parts[0] += f" ({done / self.seconds:.2f} pictures/s)"
-        if self.count("skipped"):
-            parts.append(f"{self.count('skipped')} skipped, they exist")
-        if self.failures:
-            parts.append(f"{self.failures} failed")
-        return ", ".join(parts)
-
-    def write(self, path: Path) -> None:
-        """Writes the report as JSON."""
-        from adain_jax.files import write_atomically
-
-        content = {
-            "contents": self.contents,
-            "styles": self.styles,
-            "outputs": self.outputs,
-            "seconds": round(self.seconds, 3),
-        }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, json.dumps(content, indent=1).encode())
-
-
 class Run:
     """One call of `infer.py`: styles first, then contents, batch by batch.
 
@@ -208,7 +161,7 @@ class Run:
     few batches are in memory at a time.
     """
 
-    def __init__(self, options: Options, report: Report):
+    def __init__(self, options: Options, report: "Report"):
         from adain_jax.cli import jobs
         from adain_jax.stylizer import Stylizer
 
@@ -239,7 +192,7 @@ class Run:
             options.output or Path(),
             f".{options.format}" if options.format else None,
         )
-        self.stylizer: Stylizer = Stylizer.load(
+        self.stylizer = Stylizer.load(
             options.model,
             encoder=options.encoder,
             decoder=options.decoder,
@@ -262,7 +215,6 @@ class Run:
                 raise
             finally:
                 self.report.seconds = time.perf_counter() - start
-        self.report.seconds = time.perf_counter() - start
         if self.options.grid and self.sheet:
             self._write_grid()
 
@@ -295,7 +247,7 @@ class Run:
     def _encode_styles(self, readers: ThreadPoolExecutor) -> None:
         """Encodes each style that some result needs, once."""
         from adain_jax.images import PictureError
-        from adain_jax.style import Style
+        from adain_jax.style import Style, StyleError
 
         pictures = len(self.style_pictures)
         needed = {style for job in self._open_jobs() for style in job.styles}
@@ -304,16 +256,21 @@ class Run:
         if self.options.preserve_color != "coral":
             indices = sorted(index for index in needed if index < pictures)
             for index, future in _ahead(readers, self._read_style, indices, 4):
-                path = str(self.style_pictures[index].path)
                 try:
                     self.styles[index] = self.stylizer.encode_style(future.result())
-                    self.report.styles[path] = "encoded"
+                    outcome = "encoded"
                 except PictureError as error:
-                    self.report.styles[path] = str(error)
-                    self.report.fail(str(error))
+                    outcome = str(error)
+                    self.report.fail(outcome)
+                self.report.styles[str(self.style_pictures[index].path)] = outcome
         for index, path in enumerate(self.options.style_file, start=pictures):
-            self.styles[index] = Style.load(path, self.options.model)
-            self.report.styles[str(path)] = "loaded"
+            try:
+                self.styles[index] = Style.load(path, self.options.model)
+                outcome = "loaded"
+            except StyleError as error:
+                outcome = str(error)
+                self.report.fail(outcome)
+            self.report.styles[str(path)] = outcome
         if self.options.save_style:
             self._save_styles(self.options.save_style)
 
@@ -332,8 +289,7 @@ class Run:
                 number += 1
                 name = f"{self.style_names[index]}_{number}"
             taken.add(name.casefold())
-            path = target if one_file else folder / f"{name}.safetensors"
-            style.save(path, self.options.model)
+            style.save(target if one_file else folder / f"{name}.safetensors", self.options.model)
 
     # Contents
 
@@ -345,9 +301,8 @@ class Run:
 
     def _stylise(self, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor) -> None:
         open_jobs = self._open_jobs()
-        for job in self.jobs:
-            if job not in open_jobs:
-                self._leave(job)
+        for job in set(self.jobs) - set(open_jobs):
+            self._leave(job)
         sizes = self._content_sizes(readers, {job.content for job in open_jobs})
         self.stylizer.plan(sizes.values())
         ready = [job for job in open_jobs if self._is_possible(job, sizes)]
@@ -570,34 +525,14 @@ def _ahead(
     yield from waiting
 
 
-class _progress:  # noqa: N801
-    """A progress bar on a terminal, nothing elsewhere."""
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; gives the function that advances it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    def __init__(self, total: int):
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-
-        console = Console(stderr=True)
-        self.progress = Progress(
-            TextColumn("stylising"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.speed:.2f}/s" if False else ""),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self.task = self.progress.add_task("", total=total)
-
-    def __enter__(self) -> Callable[[int], None]:
-        self.progress.start()
-        return lambda count: self.progress.advance(self.task, count)
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
+    console = Console(stderr=True)
+    columns = ("stylising", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)

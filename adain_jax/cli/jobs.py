@@ -1,4 +1,4 @@
-"""What `infer.py` is to do: which pictures meet which styles, and under which names they are written."""
+"""What `infer.py` is to do: which pictures meet which styles, and what the results are called."""
 
 import glob
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,7 +39,7 @@ def expand(patterns: Iterable[Path]) -> Iterator[Source | PictureError]:
                 yield PictureError(f"{pattern}: no picture in this folder")
         elif glob.has_magic(text) and not pattern.exists():
             fixed = Path(*_before_magic(pattern))
-            matches = sorted(Path(match) for match in glob.glob(text, recursive=True))
+            matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
             pictures = [p for p in matches if p.suffix.lower() in SUFFIXES and p.is_file()]
             yield from (Source(path, path.relative_to(fixed)) for path in pictures)
             if not pictures:

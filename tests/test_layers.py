@@ -1,0 +1,152 @@
+"""The layers against their plain definitions, alone and sharing a frame."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from adain_jax.nn import bind
+from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
+from adain_jax.nn.vgg19 import Decoder, VGG19Encoder, VGG19Network
+from adain_jax.style import Style
+
+sides = st.integers(1, 9)
+
+
+def plain_conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """Reflection padding and a sum over the window, in float64, by NumPy alone."""
+    x = np.pad(x.astype(np.float64), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+    n, h, w, _ = x.shape
+    y = np.zeros((n, h - 2, w - 2, kernel.shape[-1])) + bias
+    for i in range(3):
+        for j in range(3):
+            y += x[:, i : h - 2 + i, j : w - 2 + j] @ kernel[i, j].astype(np.float64)
+    return y
+
+
+def plain_upsample_conv(x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    return plain_conv(x.repeat(2, axis=1).repeat(2, axis=2), kernel, bias)
+
+
+def plain_max_pool(x: np.ndarray) -> np.ndarray:
+    n, h, w, c = x.shape
+    y = np.empty((n, -(-h // 2), -(-w // 2), c), x.dtype)
+    for i in range(y.shape[1]):
+        for j in range(y.shape[2]):
+            y[:, i, j] = x[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max((1, 2))
+    return y
+
+
+def parameters(c_in: int, c_out: int) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(0)
+    kernel = rng.standard_normal((3, 3, c_in, c_out)).astype(np.float32)
+    return {"kernel": kernel, "bias": rng.standard_normal(c_out).astype(np.float32)}
+
+
+LAYERS = {ReflectConv: (plain_conv, 1), UpsampleConv: (plain_upsample_conv, 2)}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@given(h=sides, w=sides)
+@settings(max_examples=12, deadline=None)
+def test_convolutions_equal_their_definition(layer, h, w):
+    plain, _ = LAYERS[layer]
+    x = np.random.default_rng(h * 10 + w).standard_normal((2, h, w, 3)).astype(np.float32)
+    params = parameters(3, 4)
+    result = bind(lambda rngs: layer(3, 4, rngs=rngs), params)(x)
+    np.testing.assert_allclose(result, plain(x, **params), rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_convolutions_in_a_shared_frame_equal_each_picture_alone(layer):
+    plain, factor = LAYERS[layer]
+    params = parameters(3, 4)
+    sizes = np.array([(1, 1), (1, 6), (7, 2), (8, 9), (3, 9), (8, 1), (5, 5)])
+    frame = np.random.default_rng(0).standard_normal((len(sizes), 8, 9, 3)).astype(np.float32)
+    results = bind(lambda rngs: layer(3, 4, rngs=rngs), params)(frame, jnp.array(sizes))
+    for x, y, (h, w) in zip(frame, np.asarray(results), sizes, strict=True):
+        alone = plain(x[None, :h, :w], **params)[0]
+        np.testing.assert_allclose(y[: factor * h, : factor * w], alone, rtol=1e-5, atol=2e-5)
+
+
+@given(h=sides, w=sides)
+@settings(max_examples=12, deadline=None)
+def test_max_pool_rounds_up(h, w):
+    x = np.random.default_rng(0).standard_normal((2, h, w, 3)).astype(np.float32)
+    np.testing.assert_array_equal(max_pool(x), plain_max_pool(x))
+
+
+def test_max_pool_in_a_shared_frame_sees_real_pixels_only():
+    sizes = np.array([(1, 1), (3, 4), (6, 5), (6, 6)])
+    frame = np.random.default_rng(0).standard_normal((4, 6, 6, 2)).astype(np.float32)
+    for x, y, (h, w) in zip(frame, max_pool(frame, jnp.array(sizes)), sizes, strict=True):
+        alone = plain_max_pool(x[None, :h, :w])[0]
+        np.testing.assert_array_equal(y[: -(-h // 2), : -(-w // 2)], alone)
+
+
+def test_convolution_gradients_equal_those_of_the_plain_layers():
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((1, 5, 6, 3)), jnp.float32)
+    params = parameters(3, 4)
+
+    def plain(params, x):
+        x = jnp.pad(x.repeat(2, 1).repeat(2, 2), ((0, 0), (1, 1), (1, 1), (0, 0)), mode="reflect")
+        y = lax.conv_general_dilated(
+            x, params["kernel"], (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
+        return jnp.sum(jnp.sin(y + params["bias"]))
+
+    def folded(params, x):
+        return jnp.sum(jnp.sin(bind(lambda rngs: UpsampleConv(3, 4, rngs=rngs), params)(x)))
+
+    expected = jax.grad(plain, argnums=(0, 1))(params, x)
+    result = jax.grad(folded, argnums=(0, 1))(params, x)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-4), result, expected
+    )
+
+
+def test_a_layer_computes_in_the_dtype_of_its_kernel():
+    params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), parameters(3, 4))
+    layer = bind(lambda rngs: ReflectConv(3, 4, rngs=rngs), params)
+    assert layer(np.ones((1, 4, 4, 3), np.float32)).dtype == jnp.bfloat16
+
+
+def test_shapes_of_the_networks(random_params):
+    x = np.zeros((2, 19, 33, 3), np.float32)
+    taps = jax.eval_shape(bind(VGG19Encoder, random_params["encoder"]), x)
+    assert [tap.shape[1:] for tap in taps] == [
+        (19, 33, 64),
+        (10, 17, 128),
+        (5, 9, 256),
+        (3, 5, 512),
+    ]
+    picture = jax.eval_shape(bind(Decoder, random_params["decoder"]), taps.relu4_1)
+    assert picture.shape == (2, 24, 40, 3)
+
+
+def test_networks_give_the_same_in_a_shared_frame(random_params):
+    """Also where the frame outside the pictures is poisoned."""
+
+    @jax.jit
+    def stylise(params, contents, style, masks, size):
+        network = bind(VGG19Network, params)
+        return network(contents, style, 0.8, masks, size), network.encode_style(contents, size)
+
+    rng = np.random.default_rng(0)
+    sizes = np.array([(1, 1), (9, 17), (24, 5)])
+    frame = np.full((3, 24, 24, 3), np.nan, np.float32)
+    for x, (h, w) in zip(frame, sizes, strict=True):
+        x[:h, :w] = rng.random((h, w, 3))
+    masks = np.where(np.isnan(frame[..., :1]), 0, 0.7)
+    style = Style(rng.random((1, 512), np.float32), rng.random((1, 512), np.float32))
+    pictures, styles = stylise(random_params, frame, style, masks, jnp.array(sizes))
+    for i, (h, w) in enumerate(sizes):
+        real = np.s_[i : i + 1, :h, :w]
+        picture, own_style = stylise(random_params, frame[real], style, masks[real], None)
+        scale = np.abs(picture).max()
+        np.testing.assert_allclose(pictures[real], picture[:, :h, :w], atol=2e-5 * scale, rtol=0)
+        np.testing.assert_allclose(styles.mean[i], own_style.mean[0], atol=1e-5, rtol=1e-5)
+        np.testing.assert_allclose(styles.std[i], own_style.std[0], atol=1e-5, rtol=1e-5)

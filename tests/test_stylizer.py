@@ -1,0 +1,182 @@
+"""The Stylizer: exact sizes, mixed sizes, few programs, and the network's own results."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from adain_jax import Style, Stylizer, mix
+from adain_jax.nn import bind
+from adain_jax.nn.vgg19 import VGG19Network
+from adain_jax.weights import WeightsError
+
+rng = np.random.default_rng(0)
+
+
+def picture(h, w):
+    return rng.random((h, w, 3), np.float32)
+
+
+@pytest.fixture(scope="module")
+def stylizer(random_weights):
+    return Stylizer.load("vgg19", **random_weights)
+
+
+@pytest.fixture(scope="module")
+def style(stylizer):
+    return stylizer.encode_style(picture(30, 40))
+
+
+@pytest.fixture(scope="module")
+def network(random_params):
+    """The network on one picture without any frame."""
+
+    @jax.jit
+    def stylise(params, content, style, alpha):
+        return bind(VGG19Network, params)(content[None], style, alpha)[0]
+
+    def unpadded(content, style, alpha=1.0):
+        height, width = content.shape[:2]
+        return np.clip(stylise(random_params, content, style, alpha)[:height, :width], 0, 1)
+
+    return unpadded
+
+
+@pytest.fixture
+def compilations():
+    """Counts the programs that XLA compiles."""
+    count = []
+
+    def listen(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            count.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield count
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def test_one_picture_a_batch_and_a_list_come_back_as_what_they_were(stylizer, style):
+    one = picture(20, 30)
+    result = stylizer(one, style)
+    assert isinstance(result, np.ndarray)
+    assert (result.shape, result.dtype) == ((20, 30, 3), np.float32)
+    batch = stylizer(np.stack([one, one]), style)
+    assert batch.shape == (2, 20, 30, 3)
+    np.testing.assert_allclose(batch[1], result, atol=1e-6)
+    listed = stylizer([one, picture(7, 9)], style)
+    assert [p.shape for p in listed] == [(20, 30, 3), (7, 9, 3)]
+    np.testing.assert_allclose(listed[0], result, atol=1e-5)
+    assert isinstance(stylizer(jnp.asarray(one), style), jax.Array)
+    assert 0 <= result.min() <= result.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 20), (8, 8), (9, 2), (17, 33)])
+def test_any_size_gives_what_the_network_gives_alone(stylizer, style, network, size):
+    content = picture(*size)
+    result = stylizer([content, picture(40, 48)], style, 0.7)[0]
+    np.testing.assert_allclose(result, network(content, style, 0.7), atol=1e-4)
+
+
+def test_200_sizes_compile_at_most_12_programs(stylizer, compilations):
+    sizes = {(int(h), int(w)) for h, w in rng.integers(8, 96, (400, 2))}
+    contents = [picture(*size) for size in sorted(sizes)[:200]]
+    assert len(contents) == 200
+    fresh = Stylizer(jax.device_get(stylizer._params))
+    styles = fresh.encode_style(contents[:3])
+    results = fresh(contents, styles[0])
+    assert [r.shape for r in results] == [c.shape for c in contents]
+    assert len(compilations) <= 12
+
+
+def test_a_stream_of_single_pictures_compiles_few_programs(stylizer, style, compilations):
+    fresh = Stylizer(jax.device_get(stylizer._params))
+    for h, w in rng.integers(8, 64, (40, 2)):
+        fresh(picture(h, w), style)
+    assert len(compilations) <= 12
+
+
+def test_one_style_per_content(stylizer):
+    contents = [picture(16, 16), picture(24, 16)]
+    styles = [stylizer.encode_style(picture(20, 20)) for _ in contents]
+    together = stylizer(contents, Style.stack(styles), [1.0, 0.5])
+    np.testing.assert_allclose(together[0], stylizer(contents[0], styles[0], 1.0), atol=1e-5)
+    np.testing.assert_allclose(together[1], stylizer(contents[1], styles[1], 0.5), atol=1e-5)
+
+
+def test_style_pictures_are_encoded(stylizer):
+    content, painting = picture(16, 16), picture(33, 20)
+    encoded = stylizer(content, stylizer.encode_style(painting))
+    np.testing.assert_array_equal(stylizer(content, painting), encoded)
+    styles = stylizer.encode_style([painting, picture(5, 5)])
+    np.testing.assert_allclose(styles.mean[0], stylizer.encode_style(painting).mean, rtol=1e-4)
+
+
+def test_masks_put_each_style_in_its_place(stylizer):
+    content = picture(40, 48)
+    styles = stylizer.encode_style([picture(16, 16), 0.2 * picture(16, 16)])
+    left = np.zeros((40, 48), np.float32)
+    left[:, :24] = 1
+    whole = stylizer(content, styles[0])
+    everywhere = stylizer(content, styles, masks=[np.ones_like(left), np.zeros_like(left)])
+    np.testing.assert_allclose(everywhere, whole, atol=1e-5)
+    halves = stylizer(content, styles, masks=[left, 1 - left])
+    assert np.isfinite(halves).all()
+    swapped = stylizer(content, styles[::-1], masks=[1 - left, left])
+    np.testing.assert_allclose(halves, swapped, atol=1e-5)
+    assert np.abs(halves - whole).max() > 1e-3
+
+
+def test_mixing_between_two_styles(stylizer):
+    content = picture(24, 24)
+    a, b = stylizer.encode_style(picture(16, 16)), stylizer.encode_style(0.3 * picture(16, 16))
+    np.testing.assert_allclose(stylizer(content, mix([a, b], [1, 0])), stylizer(content, a))
+    middle = stylizer(content, mix([a, b], [0.5, 0.5]))
+    assert np.abs(middle - stylizer(content, a)).max() > 1e-4
+
+
+def test_bfloat16_is_close(random_weights, stylizer, style):
+    half = Stylizer.load("vgg19", **random_weights, dtype="bfloat16")
+    content = picture(32, 32)
+    difference = np.abs(half(content, style) - stylizer(content, style))
+    assert 0 < difference.mean() < 0.02
+
+
+def test_batches_larger_than_the_batch_size(random_weights, stylizer, style):
+    three = Stylizer.load("vgg19", **random_weights, batch_size=2)
+    contents = [picture(16, 16) for _ in range(5)]
+    for result, content in zip(three(contents, style), contents, strict=True):
+        np.testing.assert_allclose(result, stylizer(content, style), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("contents", "options", "message"),
+    [
+        (np.zeros((4, 4, 3), np.uint8), {}, "must be float"),
+        (np.zeros((4, 4), np.float32), {}, r"shape \(h, w, 3\)"),
+        (np.zeros((0, 4, 3), np.float32), {}, r"shape \(h, w, 3\)"),
+        (np.zeros((3, 4, 4, 3), np.float32), {"alpha": [1, 0]}, "3 contents need one alpha or 3"),
+        (np.zeros((4, 4, 3), np.float32), {"masks": [np.ones((3, 3))]}, "must have the size"),
+        (np.zeros((4, 4, 3), np.float32), {"masks": np.ones((2, 4, 4))}, "2 masks need as many"),
+    ],
+)
+def test_what_does_not_fit_is_said(stylizer, style, contents, options, message):
+    with pytest.raises(ValueError, match=message):
+        stylizer(contents, style, **options)
+
+
+def test_missing_weights_say_how_to_get_them(tmp_path):
+    with pytest.raises(WeightsError, match=r"no such file; run `python convert_vgg.py"):
+        Stylizer.load("vgg19", encoder=tmp_path / "none.safetensors", decoder=tmp_path / "none")
+
+
+def test_import_is_lazy():
+    """`import adain_jax` must not wait for JAX."""
+    import subprocess
+    import sys
+
+    code = "import sys, adain_jax; print('jax' in sys.modules, adain_jax.__version__)"
+    output = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert output.stdout.startswith("False 0.")
