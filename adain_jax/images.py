@@ -210,7 +210,6 @@ def _open(path: str | Path, max_pixels: int) -> Image.Image:
         raise PictureError(f"{path}: a folder, not a picture") from None
     except OSError as error:
         raise PictureError(f"{path}: {error.strerror or error}") from error
-    _limit(image.size, path, max_pixels)
     return image
 
 
@@ -242,7 +241,8 @@ def _upright(image: Image.Image) -> Image.Image:
 def _resized(
     size: tuple[int, int], shorter: int, path: str | Path, max_pixels: int
 ) -> tuple[int, int]:
-    """Width and height with a shorter side of `shorter`."""
+    """Width and height with a shorter side of `shorter`; both sizes are checked."""
+    _limit(size, path, max_pixels)
     if not shorter:
         return size
     scale = shorter / min(size)
