@@ -76,7 +76,7 @@ def load_image(
 ) -> Image.Image:
     """What `read_picture` reads, as an 8-bit Pillow image in mode RGB or RGBA."""
     try:
-        with _open(path, max_pixels) as image:
+        with _open(path) as image:
             target = _resized(_upright_size(image), size, path, max_pixels)
             if size and image.format in ("JPEG", "MPO"):
                 shorter = min(target)  # the decoder halves as long as both sides stay above this
@@ -125,7 +125,7 @@ def picture_size(
         PictureError: as `read_picture`, as far as the header tells.
     """
     try:
-        with _open(path, max_pixels) as image:
+        with _open(path) as image:
             width, height = _resized(_upright_size(image), size, path, max_pixels)
     except PictureError:
         raise
@@ -196,7 +196,7 @@ def find_pictures(folder: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _open(path: str | Path, max_pixels: int) -> Image.Image:
+def _open(path: str | Path) -> Image.Image:
     Image.init()
     try:
         image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])

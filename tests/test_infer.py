@@ -1,0 +1,305 @@
+"""`infer.py` from the command line to the files, with small pictures and random weights."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from test_images import bad_files
+
+from adain_jax import Stylizer
+from adain_jax.cli import infer
+from adain_jax.images import read_picture, save_picture
+
+ROOT = Path(__file__).parent.parent
+rng = np.random.default_rng(0)
+
+
+def draw(path, size=(24, 32), channels=3):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rng.integers(0, 256, (*size, channels), np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("content/a.png", "content/trip/b.jpg", "style/wave.png", "style/night.png"):
+        draw(Path(name))
+    return tmp_path
+
+
+@pytest.fixture
+def run(random_weights, capsys):
+    """Runs infer.py in this process: (exit code, standard output, standard error)."""
+
+    def command(*arguments):
+        weights = [f"--{part}={path}" for part, path in random_weights.items()]
+        sizes = ["--content-size", "0", "--style-size", "0"]
+        with pytest.raises(SystemExit) as exit_:
+            infer.main([*weights, *sizes, *map(str, arguments)])
+        captured = capsys.readouterr()
+        return exit_.value.code, captured.out, captured.err
+
+    return command
+
+
+def files(folder):
+    found = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(path.as_posix() for path in found)
+
+
+def test_every_content_in_every_style_with_the_tree_kept(folder, run, random_weights):
+    code, out, _ = run("--content", "content", "--style", "style", "--output", "out")
+    assert code == 0
+    assert out.startswith("4 stylised in")
+    assert files("out") == [
+        "a_stylized_night.png",
+        "a_stylized_wave.png",
+        "trip/b_stylized_night.jpg",
+        "trip/b_stylized_wave.jpg",
+    ]
+    stylizer = Stylizer.load("vgg19", **random_weights)
+    expected = stylizer(read_picture("content/a.png"), read_picture("style/wave.png"))
+    written = read_picture("out/a_stylized_wave.png")
+    np.testing.assert_allclose(written, expected, atol=0.51 / 255)
+
+
+def test_one_result_into_one_file_with_alpha_and_format(folder, run):
+    arguments = ("--content", "content/a.png", "--style", "style/wave.png", "--alpha", "0")
+    assert run(*arguments, "--output", "deep/result.webp")[0] == 0
+    with Image.open("deep/result.webp") as image:
+        assert (image.size, image.format) == ((32, 24), "WEBP")
+    assert run(*arguments, "--output", "out", "--format", "jpg")[0] == 0
+    assert files("out") == ["a_stylized_wave.jpg"]
+
+
+def test_globs_and_content_size(folder, run):
+    code, _, _ = run(
+        *("--content", "content/**/*.jpg", "--style", "style/w*.png", "--output", "out"),
+        *("--content-size", "16", "--crop"),
+    )
+    assert code == 0
+    assert read_picture("out/trip/b_stylized_wave.jpg").shape == (16, 16, 3)
+
+
+def test_pair_and_random_styles(folder, run):
+    both = ("--content", "content", "--style", "style", "--output")
+    assert run(*both, "paired", "--pair")[0] == 0
+    assert files("paired") == ["a_stylized_night.png", "trip/b_stylized_wave.jpg"]
+    for name in ("one", "two"):
+        assert run(*both, name, "--random-styles", "1", "--seed", "3")[0] == 0
+    assert files("one") == files("two")
+    assert len(files("one")) == 2
+
+
+def test_inputs_with_one_name_both_survive(folder, run):
+    draw(Path("other/a.png"))
+    draw(Path("style2/WAVE.png"))
+    code, _, _ = run(
+        *("--content", "content/a.png", "other/a.png"),
+        *("--style", "style/wave.png", "style2/WAVE.png", "--output", "out"),
+    )
+    assert code == 0
+    assert files("out") == [
+        "a_stylized_WAVE_2.png",
+        "a_stylized_WAVE_4.png",
+        "a_stylized_wave.png",
+        "a_stylized_wave_3.png",
+    ]
+
+
+def test_bad_pictures_are_reported_and_the_rest_is_done(folder, run):
+    bad = bad_files(folder / "content")
+    (folder / "style" / "broken.png").write_text("nothing")
+    code, out, err = run(
+        *("--content", "content", "content/missing.jpg", "content/folder.jpg"),
+        *("content/postscript.eps", "--style", "style", "--output", "out"),
+        *("--report", "report.json"),
+    )
+    assert code == 1
+    assert len(files("out")) == 4
+    assert "Traceback" not in err
+    report = json.loads(Path("report.json").read_text())
+    for name, message in bad.items():
+        if name != "folder.jpg":  # an empty folder, as an input
+            assert message in report["contents"][f"content/{name}"]
+            assert err.count(f"content/{name}: ") == 1
+    assert "content/folder.jpg: no picture in this folder" in err
+    assert report["contents"]["content/a.png"] == "stylised"
+    assert "not a picture" in report["styles"]["style/broken.png"]
+    outcomes = [entry["outcome"] for entry in report["outputs"]]
+    assert outcomes.count("done") == 4
+    assert len(outcomes) == 9 * 3
+    assert f"{len(bad) + 1} failed" in out
+
+
+def test_existing_files_are_left_unless_asked(folder, run):
+    arguments = ("--content", "content/a.png", "--style", "style", "--output", "out")
+    target = Path("out/a_stylized_wave.png")
+    target.parent.mkdir()
+    target.write_bytes(b"mine")
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert "a_stylized_wave.png: exists; give --overwrite or --skip-existing" in err
+    assert target.read_bytes() == b"mine"
+    assert len(files("out")) == 2
+    code, out, _ = run(*arguments, "--skip-existing")
+    assert code == 0
+    assert "2 skipped" in out
+    assert target.read_bytes() == b"mine"
+    assert run(*arguments, "--overwrite")[0] == 0
+    assert read_picture(target).shape == (24, 32, 3)
+
+
+def test_saved_styles_give_the_same_pictures(folder, run):
+    assert run("--style", "style", "--save-style", "saved")[0] == 0
+    assert files("saved") == ["night.safetensors", "wave.safetensors"]
+    content = ("--content", "content/a.png")
+    assert run(*content, "--style", "style/wave.png", "--output", "direct.png")[0] == 0
+    saved = ("--style-file", "saved/wave.safetensors")
+    assert run(*content, *saved, "--output", "again.png")[0] == 0
+    assert Path("again.png").read_bytes() == Path("direct.png").read_bytes()
+    Path("saved/wave.safetensors").write_bytes(b"rubbish")
+    code, _, err = run(*content, *saved, "--output", "third.png")
+    assert code == 1
+    assert "saved/wave.safetensors: not a safetensors file" in err
+
+
+def test_mixing_styles(folder, run, random_weights):
+    styles = ("--style", "style/wave.png", "style/night.png")
+    content = ("--content", "content/a.png")
+    assert run(*content, *styles, "--style-weights", "1", "0", "--output", "out")[0] == 0
+    assert files("out") == ["a_stylized_mix.png"]
+    assert run(*content, "--style", "style/wave.png", "--output", "wave.png")[0] == 0
+    assert Path("out/a_stylized_mix.png").read_bytes() == Path("wave.png").read_bytes()
+
+
+def test_regions(folder, run):
+    left = np.zeros((24, 32, 3), np.float32)
+    left[:, :16] = 1
+    save_picture(left, "left.png")
+    save_picture(1 - left, "right.png")
+    code, _, _ = run(
+        *("--content", "content", "--style", "style/wave.png", "style/night.png"),
+        *("--mask", "left.png", "right.png", "--output", "out"),
+    )
+    assert code == 0
+    assert files("out") == ["a_stylized_mix.png", "trip/b_stylized_mix.jpg"]
+
+
+@pytest.mark.parametrize("way", ["coral", "luminance"])
+def test_preserving_color(folder, run, way):
+    code, _, _ = run(
+        *("--content", "content/a.png", "--style", "style/wave.png", "--output", "out.png"),
+        *("--preserve-color", way),
+    )
+    assert code == 0
+    content, result = read_picture("content/a.png"), read_picture("out.png")
+    if way == "luminance":
+        # Where nothing was clipped, red less blue is the content's.
+        inside = ((result > 0.01) & (result < 0.99)).all(-1)
+        assert inside.any()
+        difference = (result - content)[inside]
+        np.testing.assert_allclose(difference[:, 0], difference[:, 2], atol=1.1 / 255)
+
+
+def test_transparency_can_be_kept(folder, run):
+    draw(Path("logo.png"), channels=4)
+    arguments = ("--content", "logo.png", "--style", "style/wave.png", "--output")
+    assert run(*arguments, "kept.png", "--alpha-channel", "keep")[0] == 0
+    with Image.open("kept.png") as kept, Image.open("logo.png") as logo:
+        assert kept.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(kept)[..., 3], np.asarray(logo)[..., 3])
+    assert run(*arguments, "white.png")[0] == 0
+    with Image.open("white.png") as white:
+        assert white.mode == "RGB"
+
+
+def test_grid(folder, run):
+    assert run("--content", "content", "--style", "style", "--output", "out", "--grid")[0] == 0
+    assert "grid.png" in files("out")
+    height, width, _ = read_picture("out/grid.png").shape
+    assert (height > 3 * 256, width > 3 * 256) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--content", "content"), "--style or --style-file is missing"),
+        (("--style", "style"), "--content is missing"),
+        (("--content", "content", "--style", "style"), "--output is missing"),
+        (
+            ("--content", "content", "--style", "style", "--output", "out.png"),
+            "--output out.png is one file, but there are 4 results",
+        ),
+        (
+            ("--content", "content/a.png", "--style", "style", "--output", "out", "--pair"),
+            "--pair needs as many styles as contents, not 2 and 1",
+        ),
+        (
+            ("--content", "content", "--style", "style", "--output", "o", "--random-styles", "3"),
+            "--random-styles 3 needs 1 to 2",
+        ),
+        (
+            ("--content", "content", "--style", "style", "--output", "o", "--style-weights", "1"),
+            "--style-weights: 1 given for 2 styles",
+        ),
+        (
+            ("--content", "content", "--style", "style", "--output", "o", "--batch-size", "0"),
+            "--batch-size must be at least 1",
+        ),
+        (
+            ("--content", "a", "--style", "b", "--output", "o", "--overwrite", "--skip-existing"),
+            "exclude each other",
+        ),
+    ],
+)
+def test_bad_usage_is_one_line_and_code_2(folder, run, arguments, message):
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert message in err
+    assert err.count("\n") == 1
+    assert not Path("out").exists()
+
+
+def test_an_unknown_option_is_code_2(run):
+    assert run("--stile", "a.png")[0] == 2
+
+
+def test_missing_weights_say_which_command_to_run(folder, monkeypatch, capsys):
+    monkeypatch.setenv("ADAIN_JAX_DATA", str(folder / "data"))
+    with pytest.raises(SystemExit) as exit_:
+        infer.main(["--content", "content", "--style", "style", "--output", "out"])
+    assert exit_.value.code == 1
+    error = capsys.readouterr().err
+    assert "convert_vgg.py" in error
+    assert error.count("\n") == 1
+
+
+def test_help_needs_no_jax():
+    code = (
+        "import sys\nfrom adain_jax.cli import infer\n"
+        "try: infer.main(['--help'])\n"
+        "except SystemExit: print('jax' in sys.modules, 'numpy' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.endswith("False False\n")
+
+
+def test_the_script_runs_from_anywhere(folder, random_weights):
+    weights = [f"--{part}={path}" for part, path in random_weights.items()]
+    pictures = ["--content", "content/none.jpg", "--style", "style/wave.png"]
+    result = subprocess.run(
+        [sys.executable, str(ROOT / "infer.py"), *weights, *pictures, "--output", "out.png"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr == "failed: content/none.jpg: no such file\n"
