@@ -86,15 +86,17 @@ def machine() -> dict[str, str]:
     names = ("jax", "jaxlib", "flax", "torch")
     versions = {name: version(name) for name in names if importlib.util.find_spec(name)}
     cpu = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc") else ():
-        if line.startswith("model name"):
-            cpu = line.split(":")[1].strip()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), cpu)
     device = jax.devices()[0].device_kind
     return {"cpu": cpu, "cores": str(os.cpu_count()), "device": device, **versions}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--repeats", type=int, default=5)
@@ -116,7 +118,9 @@ def main() -> None:
             cases = {project: spawn(project, batch, side, options.repeats) for project in projects}
             for project, case in cases.items():
                 rows.append({"side": side, "batch": batch, "project": project, **case})
-                line = f"{batch} x {side:<10}{project:8}{case['both_s']:9.3f}{case['both_cpu_s']:9.2f}"
+                line = (
+                    f"{batch} x {side:<10}{project:8}{case['both_s']:9.3f}{case['both_cpu_s']:9.2f}"
+                )
                 line += f"{case['content_s']:11.3f}{batch / case['content_s']:12.2f}"
                 line += f"{case['peak_mib']:10.0f}"
                 if project == "ours" and "torch" in cases:

@@ -110,7 +110,7 @@ def fold_preprocessing(
 
 
 def _known_convention(path: Path, arrays: Mapping[str, np.ndarray], names: str) -> Convention:
-    if names == "torchvision" and any(key.startswith("features.") for key in arrays):
+    if names == "torchvision" and any("features." in key for key in arrays):
         return "torchvision"
     if any("block1_conv1" in key for key in arrays) or path.suffix == ".caffemodel":
         return "caffe"

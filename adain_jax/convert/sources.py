@@ -30,6 +30,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise ConversionError(f"{path}: {error.strerror}") from error
     if not head:
         raise ConversionError(f"{path}: the file is empty")
+    if head[8:9] == b"{":  # a JSON header after its length
+        return _read_safetensors(path)
     if head.startswith(_HDF5_MAGIC):
         return _read_keras(path)
     if head.startswith(b"PK"):
@@ -38,7 +40,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         return _tensors(pickled.read(path), path)
     if path.suffix == ".t7" or head[:4] in (b"\x03\0\0\0", b"\x04\0\0\0"):  # a table or an object
         return torch7.read(path)
-    if path.suffix == ".safetensors" or head[8:9] == b"{":
+    if path.suffix == ".safetensors":
         return _read_safetensors(path)
     if path.suffix == ".caffemodel" or head[0] == 0x0A:  # the net's name comes first
         return caffe.read(path)
