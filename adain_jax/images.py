@@ -7,6 +7,7 @@ import io
 import os
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -67,14 +68,17 @@ def read_picture(
 
 
 def load_image(
-    path: str | Path,
+    path: str | Path | BinaryIO,
     *,
     size: int = 0,
     crop: bool = False,
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Image.Image:
-    """What `read_picture` reads, as an 8-bit Pillow image in mode RGB or RGBA."""
+    """What `read_picture` reads, as an 8-bit Pillow image in mode RGB or RGBA.
+
+    `path` may also be an open file.
+    """
     try:
         with _open(path) as image:
             target = _resized(_upright_size(image), size, path, max_pixels)
@@ -196,12 +200,12 @@ def find_pictures(folder: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _open(path: str | Path) -> Image.Image:
+def _open(path: str | Path | BinaryIO) -> Image.Image:
     Image.init()
     try:
         image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     except UnidentifiedImageError:
-        empty = Path(path).stat().st_size == 0
+        empty = isinstance(path, str | Path) and Path(path).stat().st_size == 0
         what = "the file is empty" if empty else "not a picture that can be read"
         raise PictureError(f"{path}: {what}") from None
     except FileNotFoundError:
@@ -213,7 +217,7 @@ def _open(path: str | Path) -> Image.Image:
     return image
 
 
-def _limit(size: tuple[int, int], path: str | Path, max_pixels: int) -> None:
+def _limit(size: tuple[int, int], path: str | Path | BinaryIO, max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
         raise PictureError(
             f"{path}: {size[0]} x {size[1]} pixels are more than the limit of {max_pixels} "
@@ -239,7 +243,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _resized(
-    size: tuple[int, int], shorter: int, path: str | Path, max_pixels: int
+    size: tuple[int, int], shorter: int, path: str | Path | BinaryIO, max_pixels: int
 ) -> tuple[int, int]:
     """Width and height with a shorter side of `shorter`; both sizes are checked."""
     _limit(size, path, max_pixels)

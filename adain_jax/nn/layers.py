@@ -26,7 +26,9 @@ class ReflectConv(nnx.Module):
     """
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
-        self.kernel = nnx.Param(nnx.initializers.he_normal()(rngs.params(), (3, 3, c_in, c_out)))
+        # Torch7's default, which the original release starts from.
+        initialise = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        self.kernel = nnx.Param(initialise(rngs.params(), (3, 3, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 
     def __call__(self, x: Frame, size: Size | None = None) -> Frame:

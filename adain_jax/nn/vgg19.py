@@ -1,6 +1,6 @@
 """The paper's networks: VGG19 up to relu4_1, its mirrored decoder, and the two joined by AdaIN."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -63,14 +63,23 @@ class VGG19Encoder(nnx.Module):
 class Decoder(nnx.Module):
     """g of the paper (section 6.1): the encoder mirrored, pooling replaced by nearest upsampling.
 
-    Layers are named after the encoder layer they mirror. No normalisation layers (section 6.1: they
-    would undo the style) and no activation at the end.
+    Layers are named after the encoder layer they mirror. No activation at the end, and no
+    normalisation layers: section 7.2 shows that they undo the style. For such experiments `norm` puts
+    one after each convolution but the last, and `c_in` widens the input.
     """
 
-    def __init__(self, *, rngs: nnx.Rngs):
-        for name, channels in DECODER_CHANNELS.items():
+    def __init__(
+        self,
+        *,
+        norm: Callable[[int], nnx.Module] | None = None,
+        c_in: int = 512,
+        rngs: nnx.Rngs,
+    ):
+        for name, (own_c_in, c_out) in DECODER_CHANNELS.items():
             layer = UpsampleConv if name in ("conv3_4", "conv2_2", "conv1_2") else ReflectConv
-            setattr(self, name, layer(*channels, rngs=rngs))
+            setattr(self, name, layer(c_in if name == "conv4_1" else own_c_in, c_out, rngs=rngs))
+            if norm and name != "conv1_1":
+                setattr(self, f"{name}_norm", norm(c_out))
 
     def __call__(self, x: Float[Array, "n h w 512"], size: Size | None = None) -> Frame:
         """Maps features like relu4_1 to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped."""
@@ -79,6 +88,8 @@ class Decoder(nnx.Module):
             x = layer(x, size)
             if isinstance(layer, UpsampleConv):
                 size = double(size)
+            if hasattr(self, f"{name}_norm"):
+                x = getattr(self, f"{name}_norm")(x)
             if name != "conv1_1":
                 x = jax.nn.relu(x)
         return x.astype(jnp.float32)

@@ -1,0 +1,1 @@
+"""Training data: sources of pictures, the pipeline that makes batches of them, and packing."""

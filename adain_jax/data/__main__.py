@@ -1,0 +1,56 @@
+"""`python -m adain_jax.data pack SRC DST --size 512`."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from adain_jax.cli.run import UsageError, run
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Pack a folder of pictures into a TFDS data set (ArrayRecord) for training.
+
+    Interrupted, the same command goes on where it was.
+    """
+
+    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
+    """A folder of pictures, searched recursively."""
+    target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DST")]
+    """The data set's folder, to be given to train.py."""
+    size: int = 512
+    """Shorter side of the packed pictures, in pixels."""
+    quality: int = 90
+    """Of the JPEG files inside, 1 to 100."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command; exits with 0, 1 (some pictures could not be read, or nothing was packed) or 2."""
+    options = tyro.extras.subcommand_cli_from_dict(
+        {"pack": Pack},
+        prog="python -m adain_jax.data",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    run(lambda: _pack(options), debug=options.debug)
+
+
+def _pack(options: Pack) -> int:
+    from adain_jax.data.pack import pack
+
+    if options.size < 1 or not 1 <= options.quality <= 100:
+        raise UsageError("--size must be at least 1 and --quality lie in 1 to 100")
+    bad = pack(options.source, options.target, size=options.size, quality=options.quality)
+    for message in bad.values():
+        print(f"skipped: {message}", file=sys.stderr)
+    print(f"packed into {options.target}" + (f", {len(bad)} skipped" if bad else ""))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    main()

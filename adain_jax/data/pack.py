@@ -1,0 +1,107 @@
+"""Packing a folder of pictures into ArrayRecord through TFDS: read faster, carried in few files."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from adain_jax.data.sources import DataError, _tfds
+from adain_jax.files import atomic_path, write_atomically
+from adain_jax.images import PictureError, find_pictures, load_image
+
+
+def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:
+    """Writes every picture below `source`, its shorter side `size` pixels, into the data set `target`.
+
+    Interrupted, it goes on where it was: pictures wait in `target`.partial until all are there, and
+    `target` appears when it is complete.
+
+    Args:
+        source: a folder of pictures, searched recursively.
+        target: the data set's folder, to be opened by `open_source` or `tfds.builder_from_directory`;
+            its records have `image` and `name`, the path below `source`.
+        size: length of the shorter side; smaller pictures are not enlarged.
+        quality: of the JPEG files inside.
+
+    Returns:
+        The pictures that could not be read, and why.
+
+    Raises:
+        DataError: `target` exists, `source` holds no picture that can be read, or an interrupted
+            packing there had other settings.
+    """
+    from rich.progress import track
+
+    if target.exists():
+        raise DataError(f"{target}: exists already")
+    paths = find_pictures(source)
+    staging = target.with_name(target.name + ".partial")
+    pictures = staging / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    _check_settings(staging, {"source": str(source.resolve()), "size": size, "quality": quality})
+
+    def stage(path: Path) -> tuple[str, Path] | PictureError:
+        name = path.relative_to(source).as_posix()
+        staged = pictures / f"{name}.jpg"
+        if not staged.exists():
+            try:
+                image = load_image(path, size=size)
+            except PictureError as error:
+                return error
+            staged.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(staged) as temporary:
+                image.save(temporary, "JPEG", quality=quality)
+        return name, staged
+
+    records, bad = [], {}
+    with ThreadPoolExecutor() as pool:
+        staged = zip(paths, pool.map(stage, paths), strict=True)
+        for path, result in track(staged, "packing", total=len(paths)):
+            if isinstance(result, PictureError):
+                bad[str(path)] = str(result)
+            else:
+                records.append(result)
+    if not records:
+        raise DataError(f"{source}: no picture in this folder can be read")
+    written = _write(records, staging / "tfds")
+    written.rename(target)
+    shutil.rmtree(staging)
+    return bad
+
+
+def _check_settings(staging: Path, settings: dict[str, Any]) -> None:
+    file = staging / "settings.json"
+    if file.exists() and json.loads(file.read_text()) != settings:
+        raise DataError(f"{staging}: begun with other settings; delete it to start anew")
+    write_atomically(file, json.dumps(settings).encode())
+
+
+def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
+    """Builds the data set below `folder` and gives its own folder."""
+    tfds = _tfds()
+
+    class Pictures(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
+        """A folder of pictures."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self) -> Any:
+            features = {
+                "image": tfds.features.Image(encoding_format="jpeg"),
+                "name": tfds.features.Text(),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+            return {"train": self._generate_examples()}
+
+        def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
+            for name, path in records:
+                yield name, {"image": str(path), "name": name}
+
+    shutil.rmtree(folder, ignore_errors=True)
+    builder = Pictures(data_dir=str(folder), file_format="array_record")
+    builder.download_and_prepare()
+    return Path(builder.data_dir)

@@ -1,0 +1,125 @@
+"""Batches of content and style crops: shuffled independently, reproducible, resumable anywhere.
+
+A batch is a function of the sources, the seed and its number alone. Each epoch of each source has its
+own order; several processes take turns in it, so that together they see the batch that one would.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import grain
+import numpy as np
+from jaxtyping import UInt8
+
+from adain_jax.data.sources import Pictures
+
+_THREADS = 8
+_AHEAD = 16
+
+
+class Batch(NamedTuple):
+    """One batch; pictures are uint8 (n, crop, crop, 3), RGB."""
+
+    content: UInt8[np.ndarray, "n h w 3"]
+    style: UInt8[np.ndarray, "n h w 3"]
+    style_index: np.ndarray
+    names: list[str]
+
+
+class Batches(Iterator[Batch]):
+    """An endless iterator over batches, whose state is a small dictionary for JSON.
+
+    Args:
+        content, style: the two sources, their shorter sides at least `crop`.
+        batch_size: pictures per batch in this process.
+        crop: side of the random crops in pixels.
+        flip: mirror half of the pictures.
+        seed: of the orders, crops and flips.
+        process_index, process_count: this process and how many there are.
+    """
+
+    def __init__(
+        self,
+        content: Pictures,
+        style: Pictures,
+        *,
+        batch_size: int,
+        crop: int,
+        seed: int,
+        flip: bool = False,
+        process_index: int = 0,
+        process_count: int = 1,
+    ):
+        def stream(pictures: Pictures, which: int) -> Any:
+            own_seed = int(np.random.SeedSequence([seed, which]).generate_state(1)[0])
+            dataset = grain.MapDataset.source(_Numbered(pictures)).seed(own_seed).shuffle().repeat()
+            dataset = dataset.random_map(_random_crop(crop, flip))
+            dataset = dataset.slice(slice(process_index, None, process_count))
+            dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=_stack)
+            options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
+            return iter(dataset.to_iter_dataset(options))
+
+        self._streams = stream(content, 0), stream(style, 1)
+
+    def __next__(self) -> Batch:
+        (content, _, names), (style, index, style_names) = (next(s) for s in self._streams)
+        return Batch(content, style, index, [*names, *style_names])
+
+    def get_state(self) -> dict[str, Any]:
+        """The position: the next call gives the batch after it."""
+        return {"content": self._streams[0].get_state(), "style": self._streams[1].get_state()}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes to a position that `get_state` gave."""
+        self._streams[0].set_state(state["content"])
+        self._streams[1].set_state(state["style"])
+
+
+def one_ahead(
+    batches: Batches, to_device: Callable[[Batch], Any]
+) -> Iterator[tuple[Any, Batch, dict[str, Any]]]:
+    """Batches on the device, each sent while the one before it is computed.
+
+    Gives (what `to_device` made of it, the batch, the position after it): the position is that of the
+    batch given, not of the one sent ahead.
+    """
+
+    def load() -> tuple[Any, Batch, dict[str, Any]]:
+        batch = next(batches)
+        return to_device(batch), batch, batches.get_state()
+
+    following = load()
+    while True:
+        current, following = following, load()
+        yield current
+
+
+class _Numbered:
+    """Pictures with their numbers, for networks that know their styles by number."""
+
+    def __init__(self, pictures: Pictures):
+        self._pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int, str]:
+        pixels, name = self._pictures[index]
+        return pixels, int(index), name
+
+
+def _random_crop(crop: int, flip: bool) -> Callable[..., tuple[np.ndarray, int, str]]:
+    def cut(record: tuple[np.ndarray, int, str], rng: np.random.Generator) -> Any:
+        pixels, index, name = record
+        top, left = (int(rng.integers(side - crop + 1)) for side in pixels.shape[:2])
+        pixels = pixels[top : top + crop, left : left + crop]
+        if flip and rng.random() < 0.5:
+            pixels = pixels[:, ::-1]
+        return pixels, index, name
+
+    return cut
+
+
+def _stack(records: Any) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    pixels, indices, names = zip(*records, strict=True)
+    return np.stack(pixels), np.array(indices, np.int32), list(names)

@@ -1,0 +1,199 @@
+"""Where training pictures come from: a folder, or a TFDS data set prepared as ArrayRecord.
+
+TensorFlow is never imported.
+"""
+
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from adain_jax.images import PictureError, find_pictures, load_image
+
+
+class DataError(Exception):
+    """A source that cannot be used; the message names it and says why."""
+
+
+class Source(Protocol):
+    """Pictures by number."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
+
+    def name(self, index: int) -> str:
+        """What to call a picture in messages."""
+        ...
+
+    def file(self, index: int) -> Path | io.BytesIO:
+        """The encoded picture."""
+        ...
+
+
+class Folder:
+    """The pictures below a folder, recursively, in the order of their names."""
+
+    def __init__(self, folder: Path):
+        self._paths = find_pictures(folder)
+        if not self._paths:
+            raise DataError(f"{folder}: no picture in this folder")
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def name(self, index: int) -> str:
+        """The picture's path."""
+        return str(self._paths[index])
+
+    def file(self, index: int) -> Path:
+        """The picture's path."""
+        return self._paths[index]
+
+
+class Dataset:
+    """A data set of TFDS, prepared as ArrayRecord.
+
+    Pictures are its feature `image`, or its only image feature.
+    """
+
+    def __init__(self, builder: Any, split: str | None, spec: str):
+        import tensorflow_datasets as tfds
+
+        splits = list(builder.info.splits)
+        if split is None:
+            split = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
+        if split is None or split.split("[")[0] not in splits:
+            raise DataError(f"{spec}: name a split, {spec.split('@')[0]}@{{{','.join(splits)}}}")
+        features = builder.info.features
+        images = [key for key in features if isinstance(features[key], tfds.features.Image)]
+        key = "image" if "image" in images else images[0] if len(images) == 1 else None
+        if key is None:
+            raise DataError(f"{spec}: has no feature called image, but {', '.join(features)}")
+        self._spec, self._key = spec, key
+        try:
+            self._records = builder.as_data_source(
+                split=split, decoders={key: tfds.decode.SkipDecoding()}
+            )
+        except Exception as error:  # TFDS explains at length; its first line says it
+            raise DataError(f"{spec}: {str(error).strip().splitlines()[0]}") from error
+        if not len(self._records):
+            raise DataError(f"{spec}: the split {split} is empty")
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def name(self, index: int) -> str:
+        """The record's `name` or `filename` where it has one, and its number."""
+        record = self._records[index]
+        for key in ("name", "filename", "file_name", "image/filename"):
+            if key in record:
+                value = record[key]
+                return f"{self._spec}:{value.decode() if isinstance(value, bytes) else value}"
+        return f"{self._spec}:{index}"
+
+    def file(self, index: int) -> io.BytesIO:
+        """The encoded picture of a record."""
+        return io.BytesIO(self._records[index][self._key])
+
+
+def open_source(spec: str, *, data_dir: str | None = None) -> Source:
+    """Opens a folder of pictures or a prepared data set.
+
+    Args:
+        spec: a folder; or a folder that TFDS prepared (as `python -m adain_jax.data pack` does); or a
+            TFDS name such as `coco/2017:1.1.0`. A split may follow after `@`; the default is `train`,
+            or the only one.
+        data_dir: where TFDS looks for names.
+
+    Raises:
+        DataError: there is no such source, or it holds no picture.
+    """
+    place, _, split = spec.partition("@")
+    path = Path(place)
+    if path.is_dir() and not (path / "dataset_info.json").exists():
+        return Folder(path)
+    if not path.is_dir() and (path.is_absolute() or place.startswith(".")):
+        raise DataError(f"{place}: no such folder")
+    tfds = _tfds()
+    try:
+        if path.is_dir():
+            builder = tfds.builder_from_directory(str(path))
+        else:
+            builder = tfds.builder(place, data_dir=data_dir)
+    except Exception as error:  # for an unknown name TFDS lists all it knows
+        raise DataError(
+            f"{place}: neither a folder nor a data set that TFDS has prepared"
+            f"{f' in {data_dir}' if data_dir else ''}"
+        ) from error
+    return Dataset(builder, split or None, spec)
+
+
+def _tfds() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its dependencies announce their own deprecations
+        import tensorflow_datasets as tfds
+    return tfds
+
+
+class Pictures:
+    """The random-access source of the pipeline: decoded pictures of one size, and their names.
+
+    A picture that cannot be read is replaced by the next one that can, so that the order stays a
+    function of the files and the seed alone; each is said once and kept in `bad`.
+
+    Args:
+        source: where the pictures come from.
+        size: length of the shorter side, the aspect kept.
+        cache_bytes: keep decoded pictures in memory up to this many bytes in all.
+
+    Raises:
+        DataError: not one picture can be read.
+    """
+
+    def __init__(self, source: Source, size: int, cache_bytes: int = 0):
+        self.bad: dict[str, str] = {}
+        self._source = source
+        self._size = size
+        self._room = cache_bytes
+        self._cache: dict[int, np.ndarray] = {}
+        self[0]
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], str]:
+        for candidate in self._from(index):
+            try:
+                return self._load(candidate), self._source.name(candidate)
+            except PictureError as error:
+                name = self._source.name(candidate)
+                if name not in self.bad:
+                    self.bad[name] = str(error)
+                    print(f"skipped: {error}", file=sys.stderr)
+        raise DataError(f"{self._source.name(0)}: neither this picture nor any other can be read")
+
+    def _from(self, index: int) -> Sequence[int]:
+        length = len(self)
+        return [(index + step) % length for step in range(length)]
+
+    def _load(self, index: int) -> np.ndarray:
+        if index in self._cache:
+            return self._cache[index]
+        file = self._source.file(index)
+        try:
+            pixels = np.asarray(load_image(file, size=self._size))
+        except PictureError as error:
+            if isinstance(file, Path):
+                raise
+            raise PictureError(f"{self._source.name(index)}: {error}") from error
+        if pixels.nbytes <= self._room:
+            self._room -= pixels.nbytes
+            self._cache[index] = pixels
+        return pixels

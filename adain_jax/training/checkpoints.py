@@ -1,0 +1,129 @@
+"""Checkpoints with Orbax: written in the background, whole or not at all."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from adain_jax import weights
+from adain_jax.training.step import State
+from adain_jax.weights import Layers
+
+# Orbax logs each of its steps through absl.
+logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+class CheckpointError(Exception):
+    """A checkpoint that cannot be written or read; the message names it."""
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds."""
+
+    state: State
+    data: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of a run, in one folder; only the first process writes.
+
+    Arrays are saved from the host, without their placement, so that a run can go on with another
+    number of devices.
+
+    Args:
+        folder: made if it does not exist.
+        keep: how many to keep.
+    """
+
+    def __init__(self, folder: Path, keep: int = 3):
+        process = jax.process_index()
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            cleanup_tmp_directories=process == 0,
+            # Each process manages on its own: only the first one saves.
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                primary_host=process,
+                active_processes={process},
+                barrier_sync_key_prefix=f"process{process}",
+            ),
+            create=False,
+        )
+        self.folder = folder.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
+
+    @property
+    def latest(self) -> int | None:
+        """The step of the newest whole checkpoint."""
+        step = self._manager.latest_step()
+        return None if step is None else int(step)
+
+    def save(self, state: State, data: Mapping[str, Any]) -> None:
+        """Begins to save; the write itself goes on in the background.
+
+        Raises:
+            CheckpointError: this one or the one before it could not be written.
+        """
+        host = jax.device_get(state)
+        step = int(host.step)
+        if step == self.latest:
+            return
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(host._asdict()), data=ocp.args.JsonSave(dict(data))
+                ),
+            )
+        except Exception as error:  # Orbax passes on whatever the file system says
+            raise CheckpointError(f"{self.folder}: step {step} not saved ({error})") from error
+
+    def wait(self) -> None:
+        """Waits until all is on disk.
+
+        Raises:
+            CheckpointError: it could not be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise CheckpointError(f"{self.folder}: not saved ({error})") from error
+
+    def restore(self, like: State, step: int | None = None) -> Restored:
+        """Reads a checkpoint, the newest by default, into the shape of `like`.
+
+        Raises:
+            CheckpointError: there is none, or it does not fit.
+        """
+        step = self.latest if step is None else step
+        if step is None:
+            raise CheckpointError(f"{self.folder}: no checkpoint in this folder")
+        template = jax.tree.map(np.empty_like, jax.device_get(like)._asdict())
+        try:
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(template), data=ocp.args.JsonRestore()
+                ),
+            )
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0]
+            raise CheckpointError(f"{self.folder}: step {step} does not fit ({reason})") from error
+        return Restored(State(**restored.state), restored.data)
+
+    def close(self) -> None:
+        """Waits and lets go of the folder."""
+        self.wait()
+        self._manager.close()
+
+
+def export(state: State, path: Path, metadata: Mapping[str, str]) -> None:
+    """Writes the decoder (its moving average, if there is one) for `infer.py --decoder`."""
+    params = state.params if state.ema is None else state.ema
+    layers: Layers = jax.device_get(params["decoder"])
+    names = weights.CHANNELS["vgg19-decoder"]
+    weights.write(path, {name: layers[name] for name in names}, "vgg19-decoder", metadata)

@@ -1,0 +1,167 @@
+"""What a training run is made of; also the options of `train.py`."""
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+_Path = tyro.conf.arg(metavar="PATH")
+_Source = tyro.conf.arg(metavar="SRC")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train an AdaIN decoder against the VGG19 encoder, as in the paper (section 6.2).
+
+    The same command goes on with an interrupted run. Ctrl-C and SIGTERM save and stop.
+
+    Example: python train.py --content coco --style wikiart --run-dir runs/paper
+    """
+
+    content: Annotated[str, _Source]
+    """Photographs: a folder, or a TFDS data set (a folder packed by `python -m adain_jax.data pack`, or
+    a name), a split after @."""
+    style: Annotated[str, _Source]
+    """Paintings, likewise."""
+    run_dir: Annotated[Path, _Path]
+    """Where everything of the run goes."""
+    encoder: Annotated[Path | None, _Path] = None
+    """Encoder weights; by default where convert_vgg.py wrote them."""
+    init: Annotated[Path | None, _Path] = None
+    """Decoder weights to begin with; by default random ones."""
+    data_dir: Annotated[str | None, _Path] = None
+    """Where TFDS looks for data sets by name."""
+
+    steps: int = 160_000
+    """Length of the run."""
+    batch_size: int = 8
+    """Pairs per step, over all devices and processes."""
+    accumulate: int = 1
+    """Split each batch into so many parts, to fit it into memory; the step is the same."""
+    resize: int = 512
+    """Shorter side of the pictures before the crop, in pixels."""
+    crop: int = 256
+    """Side of the random crops, in pixels."""
+    flip: bool = False
+    """Mirror half of the pictures."""
+    cache_gib: float = 0.0
+    """Keep decoded pictures in memory, up to so many GiB for each source."""
+    seed: int = 0
+    """Of the weights, the order and the crops."""
+
+    learning_rate: float = 1e-4
+    """Of Adam."""
+    schedule: Literal["inverse", "cosine", "constant"] = "inverse"
+    """inverse: lr / (1 + 5e-5 step), the original release's; cosine: to 0 over the run."""
+    loss: Literal["original", "pytorch"] = "original"
+    """Style loss: original sums over channels, as the release; pytorch averages over them."""
+    content_weight: float = 1.0
+    """Of the content loss."""
+    style_weight: float | None = None
+    """Of the style loss; by default 0.1 for original, 10 for pytorch."""
+    tv_weight: float = 0.0
+    """Of the total variation of the result."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the convolutions; statistics and losses are always float32."""
+    remat: bool = False
+    """Compute activations again in the backward pass, to save memory."""
+    ema: float = 0.0
+    """Also keep an exponential moving average of the decoder, with this decay, and export that."""
+
+    norm: Literal["none", "instance", "batch"] = "none"
+    """Normalisation layers in the decoder (section 7.2)."""
+    transform: Literal["adain", "concat", "conditional"] = "adain"
+    """How style enters: AdaIN, concatenated features (section 7.2), or conditional instance
+    normalisation over the pictures of --style as fixed styles (section 3.3)."""
+    content_target: Literal["adain", "content"] = "adain"
+    """What the content loss compares with: the AdaIN output, or the content's features."""
+    style_statistic: Literal["moments", "gram"] = "moments"
+    """What the style loss compares: means and standard deviations, or Gram matrices."""
+
+    val_content: Annotated[str | None, _Source] = None
+    """Photographs to validate on; pair i is the i-th of each, by name."""
+    val_style: Annotated[str | None, _Source] = None
+    """Paintings to validate on."""
+    val_size: int = 256
+    """Side of the central squares to validate on."""
+    val_every: int = 1000
+    """Steps between validations and sample sheets."""
+    log_every: int = 10
+    """Steps between lines in metrics.jsonl."""
+    save_every: int = 1000
+    """Steps between checkpoints."""
+    save_minutes: float = 15.0
+    """Minutes between checkpoints, if that comes first."""
+    keep: int = 3
+    """Checkpoints to keep."""
+    resume: bool = False
+    """Insist on going on with the run in --run-dir, which happens anyway where there is one."""
+    tensorboard: bool = False
+    """Also write TensorBoard events (extra `tensorboard`)."""
+
+    coordinator: str | None = None
+    """HOST:PORT of process 0, with several processes; on clusters that JAX knows (Slurm, TPU pods)
+    give --num-processes 0 and it is found."""
+    num_processes: int = 1
+    """How many processes train together; 0 finds out."""
+    process_id: int = 0
+    """Which of them this is."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+    @property
+    def weight_of_style(self) -> float:
+        """The style weight in force."""
+        if self.style_weight is not None:
+            return self.style_weight
+        return 0.1 if self.loss == "original" else 10.0
+
+    def problems(self) -> list[str]:
+        """What cannot be trained like this, in words."""
+        found = []
+        for name in ("steps", "batch_size", "accumulate", "crop", "val_every", "log_every"):
+            if getattr(self, name) < 1:
+                found.append(f"{_option(name)} must be at least 1")
+        for name in ("save_every", "keep", "val_size"):
+            if getattr(self, name) < 1:
+                found.append(f"{_option(name)} must be at least 1")
+        if self.crop % 8:
+            found.append(f"--crop {self.crop} must be a multiple of 8")
+        if self.resize < self.crop:
+            found.append(f"--resize {self.resize} must be at least --crop {self.crop}")
+        if self.learning_rate <= 0:
+            found.append("--learning-rate must be above 0")
+        if not 0 <= self.ema < 1:
+            found.append("--ema must lie in [0, 1)")
+        if (self.val_content is None) != (self.val_style is None):
+            found.append("--val-content and --val-style go together")
+        return found
+
+    def training_fields(self) -> dict[str, Any]:
+        """What determines the numbers of the run, for config.json; a resumed run must agree in it."""
+        free: tuple[str, ...] = (
+            *("run_dir", "steps", "val_content", "val_style", "val_every", "val_size", "debug"),
+            *(
+                "log_every",
+                "save_every",
+                "save_minutes",
+                "keep",
+                "tensorboard",
+                "cache_gib",
+                "resume",
+            ),
+            *("coordinator", "num_processes", "process_id", "data_dir", "encoder", "init"),
+        )
+        if self.schedule == "cosine":  # its learning rates depend on the length
+            free = tuple(name for name in free if name != "steps")
+        return {key: value for key, value in asdict(self).items() if key not in free}
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, paths as text."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {key: str(v) if isinstance(v, Path) else v for key, v in values.items()}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")

@@ -1,0 +1,126 @@
+"""The files of a run that people and programs read: config.json, metrics.jsonl, curves.png."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adain_jax.files import atomic_path, write_atomically
+from adain_jax.training.config import Config
+
+
+class RunError(Exception):
+    """A run folder that cannot be used; the message names it."""
+
+
+def agree(config: Config) -> None:
+    """Writes config.json, or checks that the run there is the same one.
+
+    Raises:
+        RunError: the run there was started with other values; all that differ are named.
+    """
+    file = config.run_dir / "config.json"
+    if file.exists():
+        try:
+            before = json.loads(file.read_text())
+        except ValueError:
+            raise RunError(f"{file}: damaged; delete it or take another --run-dir") from None
+        differing = [
+            f"{key}: {before.get(key)!r} there, {value!r} now"
+            for key, value in config.training_fields().items()
+            if before.get(key) != value
+        ]
+        if differing:
+            raise RunError(
+                f"{config.run_dir}: holds a run with another configuration ({'; '.join(differing)}); "
+                f"take another --run-dir"
+            )
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    write_atomically(file, json.dumps(config.to_json(), indent=1).encode())
+
+
+class Metrics:
+    """metrics.jsonl: one JSON object a line, appended and flushed.
+
+    Args:
+        path: the file; lines after step `until`, which a resumed run will write again, are dropped.
+        until: the step that the run goes on from.
+    """
+
+    def __init__(self, path: Path, until: int):
+        kept = [line for line in read_metrics(path) if line["step"] <= until]
+        write_atomically(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file = path.open("a")
+
+    def write(self, step: int, values: Mapping[str, float]) -> None:
+        """Appends a line."""
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl, less a last one that was cut short; none if there is no file."""
+    lines = []
+    for line in path.read_text().splitlines() if path.exists() else []:
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return lines
+
+
+def plot(runs: Sequence[Path], output: Path) -> None:
+    """Draws the losses of one or more runs into one picture.
+
+    Raises:
+        RunError: a run has no metrics.
+    """
+    from matplotlib.figure import Figure
+
+    panels = {
+        "loss": "loss",
+        "content_loss": "content loss",
+        "style_loss": "style loss",
+        "val_content_loss": "validation: content loss (by channel means)",
+        "val_style_loss": "validation: style loss (by channel means)",
+        "grad_norm": "gradient norm",
+    }
+    figure = Figure(figsize=(13, 7), layout="constrained")
+    axes = figure.subplots(2, 3)
+    for run in runs:
+        lines = read_metrics(run / "metrics.jsonl")
+        if not lines:
+            raise RunError(f"{run}: no metrics.jsonl with values in this folder")
+        for axis, key in zip(axes.flat, panels, strict=True):
+            points = [(line["step"], line[key]) for line in lines if key in line]
+            if points:
+                steps, values = zip(*points, strict=True)
+                faint = len(runs) == 1 and not key.startswith("val_")
+                if faint:
+                    axis.plot(steps, values, color="0.8", linewidth=0.8)
+                smooth = values if key.startswith("val_") else _smooth(values)
+                axis.plot(steps, smooth, label=run.name, linewidth=1.5)
+    for axis, title in zip(axes.flat, panels.values(), strict=True):
+        axis.set_title(title, fontsize=10)
+        axis.set_xlabel("step", fontsize=8)
+        if axis.lines:
+            axis.set_yscale("log")
+        axis.grid(alpha=0.3, which="both")
+    if len(runs) > 1:
+        axes.flat[0].legend(fontsize=8)
+    with atomic_path(output) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def _smooth(values: Sequence[float]) -> list[float]:
+    """An exponential average over about a fiftieth of the curve."""
+    keep = 1 - 1 / max(2, len(values) / 50)
+    smooth, total, weight = [], 0.0, 0.0
+    for value in values:
+        total, weight = keep * total + value, keep * weight + 1
+        smooth.append(total / weight)
+    return smooth

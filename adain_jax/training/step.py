@@ -1,0 +1,230 @@
+"""One step of training: pure, over the decoder alone, the same under `jit` and `pmap`."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, UInt8
+
+from adain_jax.nn import bind
+from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
+from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder
+from adain_jax.style import adain, statistics
+from adain_jax.training.config import Config
+from adain_jax.training.losses import content_loss, gram_losses, style_losses, total_variation
+
+Params = Mapping[str, Any]
+Measurements = dict[str, Float[Array, ""]]
+AXIS = "devices"
+
+
+class State(NamedTuple):
+    """All that changes in training; arrays without a device axis."""
+
+    step: Array
+    params: Any
+    running: Any  # running statistics of batch normalisation, if there is any
+    opt_state: Any
+    ema: Any  # None without --ema
+
+
+class StyleDecoder(nnx.Module):
+    """The trained part: a decoder, and the transform before it where that has parameters."""
+
+    def __init__(self, config: Config, styles: int, *, rngs: nnx.Rngs):
+        norm = {"none": None, "instance": InstanceNorm, "batch": BatchNorm}[config.norm]
+        c_in = 1024 if config.transform == "concat" else 512
+        self.transform = config.transform
+        self.decoder = Decoder(norm=norm, c_in=c_in, rngs=rngs)
+        if config.transform == "conditional":
+            self.conditional = ConditionalInstanceNorm(512, styles)
+
+    def __call__(self, content: Array, style: Array, style_index: Array) -> Array:
+        """Pictures (n, 8h, 8w, 3) of features (n, h, w, 512)."""
+        if self.transform == "concat":
+            x = jnp.concatenate([content, style], axis=-1)
+        elif self.transform == "conditional":
+            x = self.conditional(content, style_index)
+        else:
+            x = adain(content, statistics(style))
+        return self.decoder(x)
+
+
+def learning_rate(config: Config) -> optax.Schedule:
+    """The learning rate by step."""
+    if config.schedule == "cosine":
+        return optax.cosine_decay_schedule(config.learning_rate, config.steps)
+    if config.schedule == "inverse":
+        return lambda step: config.learning_rate / (1 + 5e-5 * step)
+    return optax.constant_schedule(config.learning_rate)
+
+
+def initial_state(config: Config, styles: int, decoder: Params | None = None) -> State:
+    """Step 0, with a given decoder or random weights from the seed.
+
+    Args:
+        config: of the run.
+        styles: number of fixed styles, for the conditional transform.
+        decoder: layers as `weights.read` gives them.
+    """
+
+    @jax.jit
+    def initialise() -> tuple[Any, Any]:
+        model = StyleDecoder(config, styles, rngs=nnx.Rngs(config.seed))
+        return _pure(model, nnx.Param), _pure(model, nnx.BatchStat)
+
+    params, running = initialise()
+    if decoder is not None:
+        params["decoder"] = params["decoder"] | jax.tree.map(jnp.asarray, dict(decoder))
+    opt_state = optax.adam(learning_rate(config)).init(params)
+    ema = jax.tree.map(jnp.copy, params) if config.ema else None
+    return State(jnp.zeros((), jnp.int32), params, running, opt_state, ema)
+
+
+def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, Measurements]]:
+    """The function (state, encoder_params, batch, axis_name=None) -> (state, measurements).
+
+    The encoder's parameters are an argument of their own: no gradient is taken for them, and no
+    optimizer state exists. With `axis_name`, gradients and measurements are averaged over it.
+    """
+    optimizer = optax.adam(learning_rate(config))
+    dtype = jnp.dtype(config.dtype)
+
+    def cast(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
+
+    def encode(encoder_params: Params, pictures: Array) -> Taps:
+        return bind(VGG19Encoder, cast(encoder_params))(pictures)
+
+    def loss(
+        params: Params, running: Any, encoder_params: Params, batch: Mapping[str, Array]
+    ) -> tuple[Array, tuple[Measurements, Any]]:
+        pictures = {key: _to_float(batch[key]) for key in ("content", "style")}
+        content = encode(encoder_params, pictures["content"]).relu4_1
+        style_taps = encode(encoder_params, pictures["style"])
+        tap_styles = tuple(statistics(tap) for tap in style_taps)
+        model = bind(partial(StyleDecoder, config, styles), merge(cast(params), running))
+        result = model(content, style_taps.relu4_1, batch["style_index"])
+        taps = encode(encoder_params, result)
+
+        target = content
+        if config.content_target == "adain":
+            target = adain(content, tap_styles[-1])
+        by_mean = config.loss == "pytorch"
+        if config.style_statistic == "gram":
+            layers = gram_losses(taps, style_taps, mean_over_channels=by_mean)
+        else:
+            layers = style_losses(taps, tap_styles, mean_over_channels=by_mean)
+        measurements = {
+            "content_loss": content_loss(taps.relu4_1, target),
+            "style_loss": sum(layers.values(), jnp.zeros(())),
+            **{f"style_loss/{name}": value for name, value in layers.items()},
+        }
+        total = config.content_weight * measurements["content_loss"]
+        total += config.weight_of_style * measurements["style_loss"]
+        if config.tv_weight:
+            measurements["tv_loss"] = total_variation(result)
+            total += config.tv_weight * measurements["tv_loss"]
+        return total, ({"loss": total, **measurements}, _pure(model, nnx.BatchStat))
+
+    value_and_grad = jax.value_and_grad(
+        jax.checkpoint(loss) if config.remat else loss, has_aux=True
+    )
+
+    def gradients(
+        state: State, encoder_params: Params, batch: Mapping[str, Array]
+    ) -> tuple[Any, Measurements, Any]:
+        """Gradients and measurements of the whole batch, part by part."""
+
+        def part(running: Any, batch: Mapping[str, Array]) -> tuple[Any, tuple[Any, Measurements]]:
+            (_, (measurements, running)), grads = value_and_grad(
+                state.params, running, encoder_params, batch
+            )
+            return running, (grads, measurements)
+
+        if config.accumulate == 1:
+            running, (grads, measurements) = part(state.running, batch)
+            return grads, measurements, running
+        parts = jax.tree.map(lambda x: x.reshape(config.accumulate, -1, *x.shape[1:]), dict(batch))
+        running, stacked = jax.lax.scan(part, state.running, parts)
+        grads, measurements = jax.tree.map(lambda x: x.mean(0), stacked)
+        return grads, measurements, running
+
+    def train_step(
+        state: State,
+        encoder_params: Params,
+        batch: Mapping[str, Array],
+        axis_name: str | None = None,
+    ) -> tuple[State, Measurements]:
+        grads, measurements, running = gradients(state, encoder_params, batch)
+        if axis_name:
+            grads, measurements, running = jax.lax.pmean((grads, measurements, running), axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        ema = state.ema
+        if config.ema:
+            ema = optax.incremental_update(params, ema, 1 - config.ema)
+        measurements |= {
+            "grad_norm": optax.global_norm(grads),
+            "param_norm": optax.global_norm(params),
+            "update_norm": optax.global_norm(updates),
+            "learning_rate": jnp.asarray(learning_rate(config)(state.step), jnp.float32),
+        }
+        return State(state.step + 1, params, running, opt_state, ema), measurements
+
+    return train_step
+
+
+def pmapped(train_step: Callable[..., Any]) -> Callable[..., tuple[State, Measurements]]:
+    """The step over all devices: state and encoder replicated, batch (devices, n, ...).
+
+    The state keeps no device axis, and is donated.
+    """
+    return jax.pmap(
+        partial(train_step, axis_name=AXIS),
+        axis_name=AXIS,
+        in_axes=(None, None, 0),
+        out_axes=(None, None),
+        donate_argnums=(0,),
+    )
+
+
+def replicate(tree: Any) -> Any:
+    """The tree on every local device, as `pmapped` needs it where several processes train."""
+    return jax.device_put(tree, _local_sharding())
+
+
+def shard(tree: Any) -> Any:
+    """Arrays (devices, ...), each row on its local device, as `pmapped` takes a batch."""
+    return jax.device_put(tree, _local_sharding(AXIS))
+
+
+def _local_sharding(*axes: str) -> jax.sharding.NamedSharding:
+    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+
+
+def _to_float(pictures: UInt8[Array, "n h w 3"] | Float[Array, "n h w 3"]) -> Array:
+    if jnp.issubdtype(pictures.dtype, jnp.floating):
+        return pictures
+    return pictures.astype(jnp.float32) / 255
+
+
+def _pure(model: nnx.Module, kind: type[nnx.Variable]) -> Any:
+    """A module's variables of one kind as a nested dictionary of arrays."""
+    return nnx.to_pure_dict(nnx.state(model, kind))
+
+
+def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested dictionaries laid over each other."""
+    merged: dict[str, Any] = {}
+    for tree in trees:
+        for key, value in tree.items():
+            nested = isinstance(value, Mapping)
+            merged[key] = merge(merged.get(key, {}), value) if nested else value
+    return merged
