@@ -32,6 +32,7 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
         DataError: `target` exists, `source` holds no picture that can be read, or an interrupted
             packing there had other settings.
     """
+    from rich.console import Console
     from rich.progress import track
 
     if target.exists():
@@ -58,7 +59,9 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
     records, bad = [], {}
     with ThreadPoolExecutor() as pool:
         staged = zip(paths, pool.map(stage, paths), strict=True)
-        for path, result in track(staged, "packing", total=len(paths)):
+        for path, result in track(
+            staged, "packing", total=len(paths), console=Console(stderr=True)
+        ):
             if isinstance(result, PictureError):
                 bad[str(path)] = str(result)
             else:
@@ -82,7 +85,7 @@ def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
     """Builds the data set below `folder` and gives its own folder."""
     tfds = _tfds()
 
-    class Pictures(tfds.core.GeneratorBasedBuilder):  # type: ignore[name-defined]
+    class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[name-defined,call-arg]
         """A folder of pictures."""
 
         VERSION = tfds.core.Version("1.0.0")
