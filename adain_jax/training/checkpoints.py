@@ -1,6 +1,7 @@
 """Checkpoints with Orbax: written in the background, whole or not at all."""
 
 import logging
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,8 @@ from adain_jax import weights
 from adain_jax.training.step import State
 from adain_jax.weights import Layers
 
-# Orbax logs each of its steps through absl.
-logging.getLogger("absl").setLevel(logging.ERROR)
+# Orbax logs each of its steps through absl, failures with tracebacks; they are raised here too.
+logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
 class CheckpointError(Exception):
@@ -72,6 +73,9 @@ class Checkpoints:
         step = int(host.step)
         if step == self.latest:
             return
+        needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(host))
+        if shutil.disk_usage(self.folder).free < needed:  # Orbax fails loudly in several threads
+            raise CheckpointError(f"{self.folder}: step {step} not saved (the disk is full)")
         try:
             self._manager.save(
                 step,
@@ -80,7 +84,9 @@ class Checkpoints:
                 ),
             )
         except Exception as error:  # Orbax passes on whatever the file system says
-            raise CheckpointError(f"{self.folder}: step {step} not saved ({error})") from error
+            raise CheckpointError(
+                f"{self.folder}: step {step} not saved ({_short(error)})"
+            ) from error
 
     def wait(self) -> None:
         """Waits until all is on disk.
@@ -91,7 +97,7 @@ class Checkpoints:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            raise CheckpointError(f"{self.folder}: not saved ({error})") from error
+            raise CheckpointError(f"{self.folder}: not saved ({_short(error)})") from error
 
     def restore(self, like: State, step: int | None = None) -> Restored:
         """Reads a checkpoint, the newest by default, into the shape of `like`.
@@ -111,8 +117,8 @@ class Checkpoints:
                 ),
             )
         except Exception as error:
-            reason = str(error).strip().splitlines()[0]
-            raise CheckpointError(f"{self.folder}: step {step} does not fit ({reason})") from error
+            message = f"{self.folder}: step {step} does not fit ({_short(error)})"
+            raise CheckpointError(message) from error
         return Restored(State(**restored.state), restored.data)
 
     def close(self) -> None:
@@ -127,3 +133,9 @@ def export(state: State, path: Path, metadata: Mapping[str, str]) -> None:
     layers: Layers = jax.device_get(params["decoder"])
     names = weights.CHANNELS["vgg19-decoder"]
     weights.write(path, {name: layers[name] for name in names}, "vgg19-decoder", metadata)
+
+
+def _short(error: Exception) -> str:
+    """The first line of what Orbax says, and not all of that."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:200]

@@ -170,9 +170,9 @@ def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, M
         if config.ema:
             ema = optax.incremental_update(params, ema, 1 - config.ema)
         measurements |= {
-            "grad_norm": optax.global_norm(grads),
-            "param_norm": optax.global_norm(params),
-            "update_norm": optax.global_norm(updates),
+            "grad_norm": optax.tree.norm(grads),
+            "param_norm": optax.tree.norm(params),
+            "update_norm": optax.tree.norm(updates),
             "learning_rate": jnp.asarray(learning_rate(config)(state.step), jnp.float32),
         }
         return State(state.step + 1, params, running, opt_state, ema), measurements

@@ -1,0 +1,535 @@
+"""The step against an independent implementation, and runs that survive what happens to them."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import random_layers
+from PIL import Image
+
+from adain_jax import Stylizer, weights
+from adain_jax.cli import train as command
+from adain_jax.convert import convert
+from adain_jax.training import __main__ as tools
+from adain_jax.training.checkpoints import CheckpointError, Checkpoints
+from adain_jax.training.config import Config
+from adain_jax.training.losses import gram_losses, style_losses, total_variation
+from adain_jax.training.records import Metrics, RunError, agree, plot, read_metrics
+from adain_jax.training.step import initial_state, make_train_step, pmapped, replicate, shard
+
+ROOT = Path(__file__).parent.parent
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """The many runs of one program compile it once."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    options = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in options.items():
+            environment.setenv(name.upper(), str(value))  # for the processes started here
+            jax.config.update(name, value)
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def configure(**options):
+    return Config(**{"content": "c", "style": "s", "run_dir": Path("r"), "seed": 1, **options})
+
+
+def batch(n=4, side=16, styles=1):
+    return {
+        "content": rng.integers(0, 256, (n, side, side, 3), np.uint8),
+        "style": rng.integers(0, 256, (n, side, side, 3), np.uint8),
+        "style_index": (np.arange(n) % styles).astype(np.int32),
+    }
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return random_layers("vgg19-encoder")
+
+
+def gradient(state):
+    """Adam's first moment after one step is a tenth of the raw gradient."""
+    return jax.tree.map(lambda mu: np.asarray(mu) / 0.1, state.opt_state[0].mu)
+
+
+def assert_trees_close(first, second, tolerance):
+    norm = np.sqrt(sum(np.sum(np.square(leaf)) for leaf in jax.tree.leaves(second)))
+    difference = jax.tree.map(lambda a, b: np.sum(np.square(np.asarray(a) - b)), first, second)
+    assert np.sqrt(sum(jax.tree.leaves(difference))) <= tolerance * norm
+
+
+# The step
+
+
+def test_losses_and_gradients_equal_the_reference(reference_weights):
+    with np.load(reference_weights.parent / "parity" / "reference.npz") as archive:
+        reference = {k.removeprefix("square/"): v for k, v in archive.items() if "square/" in k}
+    encoder = convert(reference_weights / "vgg_normalised.pth").layers
+    decoder = convert(reference_weights / "decoder.pth").layers
+    config = configure()
+    inputs = {key: reference[key] for key in ("content", "style")}
+    state, measured = jax.jit(make_train_step(config, 1))(
+        initial_state(config, 1, decoder), encoder, inputs | {"style_index": np.zeros(2, np.int32)}
+    )
+    np.testing.assert_allclose(measured["loss"], reference["total_loss"], rtol=1e-4)
+    np.testing.assert_allclose(measured["content_loss"], reference["content_loss"], rtol=1e-4)
+    layers = [measured[f"style_loss/relu{i}_1"] for i in (1, 2, 3, 4)]
+    np.testing.assert_allclose(layers, reference["style_loss_per_layer"], rtol=1e-4)
+    grads = gradient(state)["decoder"]
+    numbers = [1, 5, 8, 11, 14, 18, 21, 25, 28]
+    for number, name in zip(numbers, weights.CHANNELS["vgg19-decoder"], strict=True):
+        for part, word in (("kernel", "weight"), ("bias", "bias")):
+            norm = np.linalg.norm(grads[name][part])
+            np.testing.assert_allclose(norm, reference[f"grad_norm/{number}.{word}"], rtol=1e-3)
+    expected = reference["grad/28.weight"].transpose(2, 3, 1, 0)
+    assert_trees_close(grads["conv1_1"]["kernel"], expected, 1e-3)
+
+
+def test_only_the_decoder_is_updated(encoder):
+    config = configure()
+    before = jax.tree.map(np.copy, encoder)
+    state = replicate(initial_state(config, 1))
+    count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
+    moments = sum(leaf.size for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim)
+    assert moments == 2 * count  # Adam's two, of the decoder alone
+    params = jax.device_get(state.params)
+    on_devices, step = replicate(encoder), pmapped(make_train_step(config, 1))
+    for _ in range(3):
+        inputs = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), batch())
+        state, _ = step(state, on_devices, shard(inputs))
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(on_devices), before)
+    changed = jax.tree.map(lambda a, b: not np.array_equal(a, b), state.params, params)
+    assert all(jax.tree.leaves(changed))
+
+
+def test_four_devices_give_the_gradient_of_one_and_stay_equal(encoder):
+    assert jax.local_device_count() == 4
+    config = configure()
+    train_step = make_train_step(config, 1)
+    one = jax.device_get(initial_state(config, 1))
+    stacked = jax.tree.map(lambda a: jnp.broadcast_to(a, (4, *a.shape)), one)
+    parallel = jax.pmap(
+        lambda *inputs: train_step(*inputs, axis_name="devices"),
+        axis_name="devices",
+        in_axes=(0, None, 0),
+    )
+    unstacked, step = replicate(one), pmapped(train_step)
+    for i in range(5):
+        inputs = batch(side=32)  # below, rounding moves maxima and signs
+        split = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), inputs)
+        stacked, _ = parallel(stacked, encoder, split)
+        unstacked, measured = step(unstacked, replicate(encoder), shard(split))
+        if i == 0:
+            single, expected = jax.jit(train_step)(one, encoder, inputs)
+            assert_trees_close(gradient(unstacked), gradient(single), 1e-5)
+            np.testing.assert_allclose(measured["loss"], expected["loss"], rtol=1e-5)
+    for leaf in jax.tree.leaves(stacked):
+        for replica in leaf[1:]:
+            np.testing.assert_array_equal(replica, leaf[0])
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), unstacked, stacked)
+
+
+def run_steps(config, encoder, inputs, styles=1, steps=1):
+    state, step = initial_state(config, styles), jax.jit(make_train_step(config, styles))
+    for _ in range(steps):
+        state, measured = step(state, encoder, inputs)
+    return state, {key: float(value) for key, value in measured.items()}
+
+
+@pytest.mark.parametrize("options", [{"accumulate": 2}, {"remat": True}])
+def test_what_saves_memory_changes_nothing(encoder, options):
+    inputs = batch()
+    plain, _ = run_steps(configure(), encoder, inputs)
+    saving, _ = run_steps(configure(**options), encoder, inputs)
+    assert_trees_close(gradient(saving), gradient(plain), 1e-5)
+
+
+def test_bfloat16_has_float32_state_and_close_losses(encoder):
+    inputs = batch(side=32)
+    _, exact = run_steps(configure(), encoder, inputs)
+    state, half = run_steps(configure(dtype="bfloat16"), encoder, inputs)
+    assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
+    assert half["loss"] != exact["loss"]
+    np.testing.assert_allclose(half["loss"], exact["loss"], rtol=0.05)
+
+
+def test_the_moving_average_follows_its_definition(encoder):
+    config = configure(ema=0.75)
+    before = initial_state(config, 1)
+    after, _ = jax.jit(make_train_step(config, 1))(before, encoder, batch())
+    expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.params, after.params)
+    assert_trees_close(after.ema, jax.device_get(expected), 1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"norm": "instance"},
+        {"norm": "batch"},
+        {"transform": "concat"},
+        {"transform": "conditional"},
+        {"content_target": "content"},
+        {"style_statistic": "gram"},
+        {"loss": "pytorch", "tv_weight": 0.1},
+    ],
+)
+def test_every_variant_learns(encoder, options):
+    styles = 32
+    config = configure(learning_rate=1e-3, **options)
+    inputs = batch(styles=styles)
+    _, first = run_steps(config, encoder, inputs, styles)
+    state, last = run_steps(config, encoder, inputs, styles, steps=12)
+    assert np.isfinite(list(last.values())).all()
+    assert last["loss"] < first["loss"]
+    if options.get("transform") == "conditional":
+        assert state.params["conditional"]["scale"].shape == (32, 512)
+    if options.get("norm") == "batch":
+        assert np.abs(state.running["decoder"]["conv4_1_norm"]["mean"]).max() > 0
+
+
+def test_schedules():
+    from adain_jax.training.step import learning_rate
+
+    assert learning_rate(configure())(0) == 1e-4
+    np.testing.assert_allclose(learning_rate(configure())(20_000), 1e-4 / 2)
+    cosine = learning_rate(configure(schedule="cosine", steps=100))
+    np.testing.assert_allclose([cosine(0), cosine(50), cosine(100)], [1e-4, 5e-5, 0], atol=1e-12)
+
+
+def test_the_two_conventions_differ_by_the_number_of_channels():
+    from adain_jax.nn.vgg19 import Taps
+    from adain_jax.style import statistics
+
+    taps, styles = (
+        Taps(*(rng.random((2, 4, 4, c), np.float32) for c in (64, 128, 256, 512))) for _ in "ab"
+    )
+    moments = tuple(statistics(tap) for tap in styles)
+    total = style_losses(taps, moments)
+    mean = style_losses(taps, moments, mean_over_channels=True)
+    for name, channels in zip(taps._fields, (64, 128, 256, 512), strict=True):
+        np.testing.assert_allclose(total[name], channels * mean[name], rtol=1e-5)
+    x = np.asarray(taps.relu1_1, np.float64).reshape(2, 16, 64)
+    y = np.asarray(styles.relu1_1, np.float64).reshape(2, 16, 64)
+    gram = np.einsum("npc,npd->ncd", x, x) / 16 - np.einsum("npc,npd->ncd", y, y) / 16
+    expected = np.mean(gram**2)
+    losses = gram_losses(taps, styles, mean_over_channels=True)
+    np.testing.assert_allclose(losses["relu1_1"], expected, rtol=1e-4)
+
+
+def test_total_variation():
+    ramp = np.broadcast_to(np.arange(4.0)[:, None, None], (1, 4, 5, 3))
+    np.testing.assert_allclose(total_variation(ramp), 1.0)
+
+
+# Records and checkpoints
+
+
+def test_checkpoints_come_back_bit_for_bit(tmp_path, encoder):
+    config = configure(ema=0.5, norm="batch")
+    state, _ = run_steps(config, encoder, batch(), steps=2)
+    checkpoints = Checkpoints(tmp_path / "c", keep=2)
+    for step in (1, 2, 3):
+        checkpoints.save(state._replace(step=jnp.array(step)), {"content": {"next_index": step}})
+    checkpoints.close()
+    again = Checkpoints(tmp_path / "c", keep=2)
+    restored = again.restore(initial_state(config, 1))
+    assert restored.data == {"content": {"next_index": 3}}
+    assert int(restored.state.step) == 3
+    jax.tree.map(
+        np.testing.assert_array_equal, restored.state._replace(step=0), state._replace(step=0)
+    )
+    assert sorted(path.name for path in (tmp_path / "c").iterdir()) == ["2", "3"]
+    with pytest.raises(CheckpointError, match="does not fit"):
+        again.restore(initial_state(configure(transform="concat"), 1))
+    with pytest.raises(CheckpointError, match="no checkpoint in this folder"):
+        Checkpoints(tmp_path / "none").restore(state)
+
+
+def test_another_configuration_is_refused_with_what_differs(tmp_path):
+    agree(configure(run_dir=tmp_path))
+    agree(configure(run_dir=tmp_path, steps=7, keep=9))
+    with pytest.raises(RunError, match=r"crop: 256 there, 128 now; seed: 1 there, 2 now"):
+        agree(configure(run_dir=tmp_path, crop=128, seed=2))
+
+
+def test_metrics_after_the_checkpoint_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')
+    metrics = Metrics(path, until=1)
+    metrics.write(2, {"loss": 0.5})
+    metrics.close()
+    assert read_metrics(path) == [{"step": 1, "loss": 2.0}, {"step": 2, "loss": 0.5}]
+
+
+def test_plotting_runs(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        metrics = Metrics(tmp_path / name / "metrics.jsonl", 0)
+        for step in range(1, 20):
+            metrics.write(step, {"loss": 9 / step, "val_content_loss": 1.0})
+        metrics.close()
+    plot([tmp_path / "a", tmp_path / "b"], tmp_path / "both.png")
+    with Image.open(tmp_path / "both.png") as image:
+        assert image.width > 800
+    with pytest.raises(RunError, match="none: no metrics"):
+        plot([tmp_path / "none"], tmp_path / "x.png")
+
+
+# Runs
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A folder with contents, styles and an encoder."""
+    folder = tmp_path_factory.mktemp("workplace")
+    for kind, count in (("content", 9), ("style", 7)):
+        (folder / kind).mkdir()
+        for i in range(count):
+            pixels = np.random.default_rng(i).integers(0, 256, (30, 34 + i, 3), np.uint8)
+            Image.fromarray(pixels).save(folder / kind / f"{i}.png")
+    weights.write(folder / "encoder.safetensors", random_layers("vgg19-encoder"), "vgg19-encoder")
+    return folder
+
+
+def arguments(workplace, run_dir, **options):
+    options = {
+        "content": workplace / "content",
+        "style": workplace / "style",
+        "encoder": workplace / "encoder.safetensors",
+        **{"run_dir": run_dir, "steps": 6, "batch_size": 4, "crop": 16, "resize": 24},
+        **{"log_every": 1, "save_every": 2, "keep": 100},
+        **options,
+    }
+    return [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
+
+
+def train(*options):
+    with pytest.raises(SystemExit) as exit_:
+        command.main(list(options))
+    return exit_.value.code
+
+
+def losses(run_dir):
+    lines = read_metrics(Path(run_dir) / "metrics.jsonl")
+    return {line["step"]: line["loss"] for line in lines if "loss" in line}
+
+
+def start(options, devices=1, before=(), **pipes):
+    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    command = [*before, sys.executable, str(ROOT / "train.py"), *options]
+    return subprocess.Popen(command, env=environment, text=True, **pipes)
+
+
+@pytest.fixture(scope="module")
+def whole_run(workplace, tmp_path_factory):
+    """A run of 6 steps that nothing happened to, on four devices."""
+    run_dir = tmp_path_factory.mktemp("runs") / "whole"
+    validation = {"val_content": workplace / "content", "val_style": workplace / "style"}
+    assert train(*arguments(workplace, run_dir, val_size=16, val_every=3, **validation)) == 0
+    return run_dir
+
+
+def test_a_run_leaves_what_people_look_at(whole_run, random_weights):
+    names = {path.name for path in whole_run.iterdir()}
+    expected = {"config.json", "metrics.jsonl", "curves.png", "decoder.safetensors"}
+    assert names == expected | {"checkpoints", "samples"}
+    assert list(losses(whole_run)) == [1, 2, 3, 4, 5, 6]
+    lines = read_metrics(whole_run / "metrics.jsonl")
+    assert {"content_loss", "style_loss", "style_loss/relu3_1", "update_norm"} <= set(lines[1])
+    assert [line["step"] for line in lines if "val_loss" in line] == [0, 3, 6]
+    assert len(list((whole_run / "samples").glob("*.jpg"))) == 3
+    stylizer = Stylizer.load(
+        encoder=random_weights["encoder"], decoder=whole_run / "decoder.safetensors"
+    )
+    picture = rng.random((16, 16, 3), np.float32)
+    assert np.isfinite(stylizer(picture, picture)).all()
+
+
+def test_a_run_goes_on_where_it_was(workplace, whole_run, tmp_path, capsys):
+    assert train(*arguments(workplace, tmp_path / "run", steps=4)) == 0
+    assert train(*arguments(workplace, tmp_path / "run", steps=6), "--resume") == 0
+    assert "going on from step 4" in capsys.readouterr().out
+    assert losses(tmp_path / "run") == losses(whole_run)
+    assert train(*arguments(workplace, tmp_path / "run", seed=5)) == 1
+    assert "seed: 0 there, 5 now" in capsys.readouterr().err
+
+
+def test_saved_on_four_devices_resumed_on_one(workplace, whole_run, tmp_path):
+    assert train(*arguments(workplace, tmp_path / "run", steps=3)) == 0
+    process = start(arguments(workplace, tmp_path / "run"), devices=1)
+    assert process.wait() == 0
+    expected, result = losses(whole_run), losses(tmp_path / "run")
+    assert list(result) == list(expected)
+    np.testing.assert_allclose(list(result.values()), list(expected.values()), rtol=1e-3)
+
+
+def test_exporting_from_any_checkpoint(whole_run, tmp_path, capsys):
+    for options in ([], ["--step=2"]):
+        with pytest.raises(SystemExit, match="0"):
+            tools.main(["export", str(whole_run), f"--output={tmp_path / 'd.st'}", *options])
+    assert "decoder of step 2" in capsys.readouterr().out
+    early = weights.read(tmp_path / "d.st", "vgg19-decoder")
+    late = weights.read(whole_run / "decoder.safetensors", "vgg19-decoder")
+    assert not np.array_equal(early["conv1_1"]["kernel"], late["conv1_1"]["kernel"])
+
+
+def test_a_signal_saves_and_stops(workplace, whole_run, tmp_path):
+    options = arguments(workplace, tmp_path / "run", steps=10_000, save_every=10_000)
+    process = start(options, devices=4, stdout=subprocess.PIPE)
+    while len(losses(tmp_path / "run")) < 2:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate()
+    assert process.returncode == 0
+    assert "the same command goes on from there" in output
+    done = losses(tmp_path / "run")
+    saved = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert saved == [str(max(done))]
+    for step in set(done) & set(losses(whole_run)):
+        assert done[step] == losses(whole_run)[step]
+
+
+@pytest.mark.slow
+def test_killed_at_any_moment_the_losses_are_those_of_an_uninterrupted_run(workplace, tmp_path):
+    """SIGKILL ten times, at random moments and in the middle of saves."""
+    steps = 40
+    options = {"steps": steps, "save_every": 1, "batch_size": 1}
+    assert start(arguments(workplace, tmp_path / "whole", **options)).wait() == 0
+    run = arguments(workplace, tmp_path / "killed", **options)
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    moments = random.Random(0)
+
+    def finished():
+        return {int(path.name) for path in checkpoints.glob("*") if path.name.isdigit()}
+
+    for kill in range(10):
+        process = start(run, stdout=subprocess.DEVNULL)
+        begun, target = len(losses(tmp_path / "killed")), moments.randint(1, 3)
+        while process.poll() is None and len(losses(tmp_path / "killed")) < begun + target:
+            time.sleep(0.01)
+        while kill % 2 and process.poll() is None and not list(checkpoints.glob("*tmp*")):
+            pass  # every other time, until a save is under way
+        time.sleep(moments.random() * 0.02)
+        before = finished()
+        process.kill()
+        process.wait()
+        assert before <= finished()
+    assert start(run, stdout=subprocess.DEVNULL).wait() == 0
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert list(losses(tmp_path / "killed")) == list(range(1, steps + 1))
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_of_one(workplace, tmp_path):
+    assert start(arguments(workplace, tmp_path / "one", steps=3)).wait() == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [
+        start(
+            arguments(
+                workplace,
+                tmp_path / "two",
+                steps=3,
+                coordinator=f"127.0.0.1:{port}",
+                num_processes=2,
+                process_id=i,
+            )
+        )
+        for i in (0, 1)
+    ]
+    assert [process.wait() for process in processes] == [0, 0]
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert list(one) == list(two) == [1, 2, 3]
+    np.testing.assert_allclose(list(two.values()), list(one.values()), rtol=1e-4)
+
+
+# What can go wrong
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        ({"content": "nowhere/at/all"}, 1, "neither a folder nor a data set"),
+        ({"style": "./none"}, 1, "none: no such folder"),
+        ({"encoder": "none.safetensors"}, 1, "none.safetensors: no such file"),
+        ({"batch_size": 3}, 2, "--batch-size 3 must be a multiple of 4"),
+        ({"crop": 20}, 2, "--crop 20 must be a multiple of 8"),
+        ({"resize": 8}, 2, "--resize 8 must be at least --crop 16"),
+        ({"steps": 0}, 2, "--steps must be at least 1"),
+        ({"val_content": "x"}, 2, "--val-content and --val-style go together"),
+    ],
+)
+def test_bad_input_is_one_line(workplace, tmp_path, capsys, options, code, message):
+    assert train(*arguments(workplace, tmp_path / "run", **options)) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(workplace, tmp_path, capsys):
+    wild = random_layers("vgg19-decoder")
+    wild["conv1_1"]["bias"][:] = 3e38
+    weights.write(tmp_path / "wild.safetensors", wild, "vgg19-decoder")
+    options = arguments(workplace, tmp_path / "run", init=tmp_path / "wild.safetensors")
+    assert train(*options) == 1
+    error = capsys.readouterr().err
+    assert "the loss is not finite at step 1 (there is no checkpoint" in error
+    assert str(workplace / "content") in error
+    assert error.count("\n") == 1
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_resume_insists_on_a_checkpoint(workplace, tmp_path, capsys):
+    assert train(*arguments(workplace, tmp_path / "run"), "--resume") == 1
+    assert "no checkpoint to go on from" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_keeps_the_last_checkpoint(workplace, whole_run, tmp_path):
+    """A limit on file size makes the writes of the checkpoint fail as a full disk does."""
+    run_dir = tmp_path / "run"
+    assert train(*arguments(workplace, run_dir, steps=2)) == 0
+    (run_dir / "decoder.safetensors").unlink()
+    options = arguments(workplace, run_dir, steps=5)
+    limited = ["sh", "-c", 'ulimit -f 200; exec "$@"', "sh"]
+    process = start(options, devices=4, before=limited, stderr=subprocess.PIPE)
+    _, error = process.communicate()
+    assert process.returncode == 1
+    assert "not saved" in error
+    assert losses(run_dir) == {step: losses(whole_run)[step] for step in (1, 2, 3, 4, 5)}
+    config = json.loads((run_dir / "config.json").read_text())
+    restored = Checkpoints(run_dir / "checkpoints").restore(initial_state(Config(**config), 1))
+    assert int(restored.state.step) == 2
+    assert train(*arguments(workplace, run_dir, steps=5)) == 0
+    assert losses(run_dir) == {step: losses(whole_run)[step] for step in (1, 2, 3, 4, 5)}
+
+
+def test_a_full_disk_is_said_in_one_line(workplace, tmp_path, monkeypatch, capsys):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1000))
+    assert train(*arguments(workplace, tmp_path / "run", steps=3)) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("step 2 not saved (the disk is full); the run goes on")
+    assert second.endswith("step 3 not saved (the disk is full)")
+    assert list(losses(tmp_path / "run")) == [1, 2, 3]
