@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -167,6 +167,9 @@ class Run:
 
         self.options = options
         self.report = report
+        shared = {"crop": options.crop, "max_pixels": options.max_pixels}
+        self.content_reading: dict[str, Any] = {"size": options.content_size, **shared}
+        self.style_reading: dict[str, Any] = {"size": options.style_size, **shared}
         self.contents = self._expand(options.content, report.contents)
         self.style_pictures = self._expand(options.style, report.styles)
         self.style_names = [source.relative.stem for source in self.style_pictures]
@@ -236,13 +239,7 @@ class Run:
     def _read_style(self, index: int) -> "np.ndarray":
         from adain_jax.images import read_picture
 
-        options = self.options
-        return read_picture(
-            self.style_pictures[index].path,
-            size=options.style_size,
-            crop=options.crop,
-            max_pixels=options.max_pixels,
-        )
+        return read_picture(self.style_pictures[index].path, **self.style_reading)
 
     def _encode_styles(self, readers: ThreadPoolExecutor) -> None:
         """Encodes each style that some result needs, once."""
@@ -336,13 +333,7 @@ class Run:
         from adain_jax.images import PictureError, picture_size
 
         def size(index: int) -> tuple[int, int]:
-            options = self.options
-            return picture_size(
-                self.contents[index].path,
-                size=options.content_size,
-                crop=options.crop,
-                max_pixels=options.max_pixels,
-            )
+            return picture_size(self.contents[index].path, **self.content_reading)
 
         sizes = {}
         for index, future in _ahead(readers, size, sorted(needed), 64):
@@ -379,10 +370,8 @@ class Run:
             try:
                 pictures[index] = read_picture(
                     self.contents[index].path,
-                    size=self.options.content_size,
-                    crop=self.options.crop,
-                    max_pixels=self.options.max_pixels,
                     keep_alpha=self.options.alpha_channel == "keep",
+                    **self.content_reading,
                 )
             except PictureError as error:
                 pictures[index] = error
@@ -447,17 +436,7 @@ class Run:
     def _masks(self, shape: tuple[int, int]) -> list["np.ndarray"]:
         from adain_jax.images import read_mask
 
-        options = self.options
-        return [
-            read_mask(
-                path,
-                shape,
-                size=options.content_size,
-                crop=options.crop,
-                max_pixels=options.max_pixels,
-            )
-            for path in options.mask
-        ]
+        return [read_mask(path, shape, **self.content_reading) for path in self.options.mask]
 
     # Results
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from adain_jax.data.sources import DataError, _tfds
+from adain_jax.data.sources import DataError, import_tfds
 from adain_jax.files import atomic_path, write_atomically
 from adain_jax.images import PictureError, find_pictures, load_image
 
@@ -83,7 +83,7 @@ def _check_settings(staging: Path, settings: dict[str, Any]) -> None:
 
 def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
     """Builds the data set below `folder` and gives its own folder."""
-    tfds = _tfds()
+    tfds = import_tfds()
 
     class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[name-defined,call-arg]
         """A folder of pictures."""

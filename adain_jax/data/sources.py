@@ -119,7 +119,7 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
         return Folder(path)
     if not path.is_dir() and (path.is_absolute() or place.startswith(".")):
         raise DataError(f"{place}: no such folder")
-    tfds = _tfds()
+    tfds = import_tfds()
     try:
         if path.is_dir():
             builder = tfds.builder_from_directory(str(path))
@@ -133,11 +133,12 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
     return Dataset(builder, split or None, spec)
 
 
-def _tfds() -> Any:
+def import_tfds() -> Any:
+    """TFDS, without the deprecations that its dependencies announce on import."""
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its dependencies announce their own deprecations
+        warnings.simplefilter("ignore")
         import tensorflow_datasets as tfds
     return tfds
 

@@ -44,6 +44,7 @@ class Validation:
             tuple(_read(source, i, config.val_size) for source in (content, style))
             for i in range(pairs)
         ]
+        self._size = config.val_size
         self._measure = jax.jit(partial(_measure, config, styles))
 
     def run(self, state: State, encoder_params: Params) -> tuple[dict[str, float], Picture]:
@@ -60,7 +61,9 @@ class Validation:
                 cells |= {(i, 0): content, (i, 1): style, (i, 2): np.asarray(result[0])}
         means = {key: float(np.mean([one[key] for one in measured])) for key in measured[0]}
         rows = [""] * min(SAMPLES, len(self._pairs))
-        return means, contact_sheet(cells, rows, ["content", "style", "result"])
+        return means, contact_sheet(
+            cells, rows, ["content", "style", "result"], cell=min(self._size, 256)
+        )
 
 
 def _measure(
