@@ -1,6 +1,6 @@
 """Pictures per second and core: a folder of JPEG files against the same packed into ArrayRecord.
 
-python -m benchmarks.data FOLDER [--resize 256] [--crop 224] [--pictures 400]
+python -m benchmarks.data FOLDER [--resize 256] [--crop 224] [--pictures 1600]
 """
 
 import argparse

@@ -478,6 +478,7 @@ def test_two_processes_give_the_losses_of_one(workplace, tmp_path):
         ({"crop": 20}, 2, "--crop 20 must be a multiple of 8"),
         ({"resize": 8}, 2, "--resize 8 must be at least --crop 16"),
         ({"steps": 0}, 2, "--steps must be at least 1"),
+        ({"seed": -1}, 2, "--seed must be at least 0"),
         ({"val_content": "x"}, 2, "--val-content and --val-style go together"),
     ],
 )

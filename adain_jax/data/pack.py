@@ -1,6 +1,7 @@
 """Packing a folder of pictures into ArrayRecord through TFDS: read faster, carried in few files."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from typing import Any
 
 from adain_jax.data.sources import DataError, import_tfds
 from adain_jax.files import atomic_path, write_atomically
-from adain_jax.images import PictureError, find_pictures, load_image
+from adain_jax.images import PictureError, find_pictures, load_image, picture_size
 
 
 def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:
@@ -29,14 +30,16 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
         The pictures that could not be read, and why.
 
     Raises:
-        DataError: `target` exists, `source` holds no picture that can be read, or an interrupted
-            packing there had other settings.
+        DataError: `target` exists or lies below `source`, `source` holds no picture that can be
+            read, or an interrupted packing there had other settings.
     """
     from rich.console import Console
     from rich.progress import track
 
     if target.exists():
         raise DataError(f"{target}: exists already")
+    if source.resolve() in target.resolve().parents:
+        raise DataError(f"{target}: lies below {source}, and would be packed itself")
     paths = find_pictures(source)
     staging = target.with_name(target.name + ".partial")
     pictures = staging / "pictures"
@@ -48,7 +51,7 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
         staged = pictures / f"{name}.jpg"
         if not staged.exists():
             try:
-                image = load_image(path, size=size)
+                image = load_image(path, size=min(size, *picture_size(path)))
             except PictureError as error:
                 return error
             staged.parent.mkdir(parents=True, exist_ok=True)
@@ -100,9 +103,10 @@ def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
         def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
             return {"train": self._generate_examples()}
 
-        def _generate_examples(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        def _generate_examples(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
             for name, path in records:
-                yield name, {"image": str(path), "name": name}
+                raw = os.fsencode(name)  # a file's name need not be UTF-8, a record's must
+                yield raw, {"image": str(path), "name": raw.decode(errors="replace")}
 
     shutil.rmtree(folder, ignore_errors=True)
     builder = Pictures(data_dir=str(folder), file_format="array_record")

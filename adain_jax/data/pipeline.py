@@ -11,7 +11,7 @@ import grain
 import numpy as np
 from jaxtyping import UInt8
 
-from adain_jax.data.sources import Pictures
+from adain_jax.data.sources import DataError, Pictures
 
 _THREADS = 8
 _AHEAD = 16
@@ -36,6 +36,9 @@ class Batches(Iterator[Batch]):
         flip: mirror half of the pictures.
         seed: of the orders, crops and flips.
         process_index, process_count: this process and how many there are.
+
+    Raises:
+        DataError: the crop is larger than the pictures.
     """
 
     def __init__(
@@ -50,6 +53,12 @@ class Batches(Iterator[Batch]):
         process_index: int = 0,
         process_count: int = 1,
     ):
+        if crop > min(content.size, style.size):
+            raise DataError(
+                f"a crop of {crop} pixels needs pictures whose shorter side is as long, "
+                f"not {min(content.size, style.size)}"
+            )
+
         def stream(pictures: Pictures, which: int) -> Any:
             own_seed = int(np.random.SeedSequence([seed, which]).generate_state(1)[0])
             dataset = grain.MapDataset.source(_Numbered(pictures)).seed(own_seed).shuffle().repeat()

@@ -68,7 +68,7 @@ class Dataset:
         if split is None:
             split = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
         if split is None or split.split("[")[0] not in splits:
-            raise DataError(f"{spec}: name a split, {spec.split('@')[0]}@{{{','.join(splits)}}}")
+            raise DataError(f"{spec}: has no such split; append @ and one of {', '.join(splits)}")
         features = builder.info.features
         images = [key for key in features if isinstance(features[key], tfds.features.Image)]
         key = "image" if "image" in images else images[0] if len(images) == 1 else None
@@ -106,20 +106,25 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
 
     Args:
         spec: a folder; or a folder that TFDS prepared (as `python -m adain_jax.data pack` does); or a
-            TFDS name such as `coco/2017:1.1.0`. A split may follow after `@`; the default is `train`,
-            or the only one.
+            TFDS name such as `coco/2017:1.1.0`. A split of a data set may follow after the last `@`;
+            the default is `train`, or the only one.
         data_dir: where TFDS looks for names.
 
     Raises:
         DataError: there is no such source, or it holds no picture.
     """
-    place, _, split = spec.partition("@")
+    place, split = spec, ""
+    if "@" in spec and not Path(spec).is_dir():  # a folder's own name may hold an @
+        place, _, split = spec.rpartition("@")
     path = Path(place)
     if path.is_dir() and not (path / "dataset_info.json").exists():
+        if split:
+            raise DataError(f"{spec}: {place} is a folder of pictures, which has no splits")
         return Folder(path)
     if not path.is_dir() and (path.is_absolute() or place.startswith(".")):
         raise DataError(f"{place}: no such folder")
     tfds = import_tfds()
+    where = f" in {data_dir}" if data_dir else ""
     try:
         if path.is_dir():
             builder = tfds.builder_from_directory(str(path))
@@ -127,9 +132,10 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
             builder = tfds.builder(place, data_dir=data_dir)
     except Exception as error:  # for an unknown name TFDS lists all it knows
         raise DataError(
-            f"{place}: neither a folder nor a data set that TFDS has prepared"
-            f"{f' in {data_dir}' if data_dir else ''}"
+            f"{place}: neither a folder nor a data set that TFDS has prepared{where}"
         ) from error
+    if not builder.info.splits:
+        raise DataError(f"{place}: TFDS knows this data set, but it is not prepared{where}")
     return Dataset(builder, split or None, spec)
 
 
@@ -161,7 +167,7 @@ class Pictures:
     def __init__(self, source: Source, size: int, cache_bytes: int = 0):
         self.bad: dict[str, str] = {}
         self._source = source
-        self._size = size
+        self.size = size
         self._room = cache_bytes
         self._cache: dict[int, np.ndarray] = {}
         self[0]
@@ -189,11 +195,10 @@ class Pictures:
             return self._cache[index]
         file = self._source.file(index)
         try:
-            pixels = np.asarray(load_image(file, size=self._size))
-        except PictureError as error:
-            if isinstance(file, Path):
-                raise
-            raise PictureError(f"{self._source.name(index)}: {error}") from error
+            pixels = np.asarray(load_image(file, size=self.size))
+        except PictureError as error:  # which names a record by its buffer
+            reason = str(error).removeprefix(f"{file}: ")
+            raise PictureError(f"{self._source.name(index)}: {reason}") from error
         if pixels.nbytes <= self._room:
             self._room -= pixels.nbytes
             self._cache[index] = pixels

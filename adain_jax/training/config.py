@@ -130,6 +130,8 @@ class Config:
             found.append(f"--crop {self.crop} must be a multiple of 8")
         if self.resize < self.crop:
             found.append(f"--resize {self.resize} must be at least --crop {self.crop}")
+        if self.seed < 0:
+            found.append("--seed must be at least 0")
         if self.learning_rate <= 0:
             found.append("--learning-rate must be above 0")
         if not 0 <= self.ema < 1:
