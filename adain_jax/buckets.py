@@ -70,7 +70,7 @@ class Buckets:
         height, width = _round_up(size, self.multiple)
         if len(self.frames) >= self.limit:  # hold all yet seen, so that growing sizes open few more
             height, width = (
-                self.multiple * _power_of_two(-(-max(sides) // self.multiple))
+                self.multiple * power_of_two(-(-max(sides) // self.multiple))
                 for sides in zip(size, *self.frames, strict=True)
             )
         frame = height, width
@@ -97,7 +97,7 @@ def _merge(groups: Counter[Size], limit: int) -> list[Size]:
     return [(int(h), int(w)) for h, w in sides]
 
 
-def _power_of_two(number: int) -> int:
+def power_of_two(number: int) -> int:
     """The next one, from `number` on."""
     return 1 << (number - 1).bit_length()
 

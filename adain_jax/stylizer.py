@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from adain_jax import weights
-from adain_jax.buckets import Buckets, Size
+from adain_jax.buckets import Buckets, Size, power_of_two
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Network
 from adain_jax.style import AnyArray, Style
@@ -108,9 +108,10 @@ class Stylizer:
             (chosen, _encode_style(self._params, *_assemble([frames[i] for i in chosen], frame)))
             for chosen, frame in self._batches(frames, self._styles)
         )
-        for chosen, styles in _one_ahead(encoded):
+        for chosen, on_device in _one_ahead(encoded):
+            styles = jax.device_get(on_device)
             for row, i in enumerate(chosen):
-                results[i] = jax.device_get(styles)[row]
+                results[i] = styles[row]
         return results[0] if _is_single(pictures) else Style.stack(results)
 
     def __call__(
@@ -229,7 +230,7 @@ def _assemble(pictures: list[np.ndarray], frame: Size) -> tuple[np.ndarray, np.n
 
     The last one is repeated until their number is a power of two, to compile few programs.
     """
-    n = 1 << (len(pictures) - 1).bit_length()
+    n = power_of_two(len(pictures))
     batch = np.zeros((n, *frame, pictures[0].shape[-1]), np.float32)
     size = np.ones((n, 2), np.int32)
     for i, picture in enumerate(pictures + pictures[-1:] * (n - len(pictures))):

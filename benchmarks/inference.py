@@ -19,6 +19,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from adain_jax.weights import Kind, Layers
 
 
 def time_runs(function: Callable[[], object], repeats: int) -> tuple[float, float]:
@@ -33,23 +37,31 @@ def time_runs(function: Callable[[], object], repeats: int) -> tuple[float, floa
     return statistics.median(wall), statistics.median(cpu)
 
 
+def random_layers(kind: "Kind") -> "Layers":
+    """Weights that keep the size of activations."""
+    import numpy as np
+
+    from adain_jax.weights import CHANNELS
+
+    rng = np.random.default_rng(0)
+    return {
+        name: {
+            "kernel": (rng.standard_normal((3, 3, a, b)) * (2 / 9 / a) ** 0.5).astype("f"),
+            "bias": np.zeros(b, "f"),
+        }
+        for name, (a, b) in CHANNELS[kind].items()
+    }
+
+
 def ours(batch: int, side: int) -> tuple[Callable[[], object], Callable[[], object]]:
     import numpy as np
 
     from adain_jax import Stylizer
-    from adain_jax.weights import CHANNELS
 
     rng = np.random.default_rng(0)
-    params: dict[str, dict[str, dict[str, np.ndarray]]] = {}
-    for kind, layers in CHANNELS.items():
-        params[kind.removeprefix("vgg19-")] = {
-            name: {
-                "kernel": (rng.standard_normal((3, 3, a, b)) * (2 / 9 / a) ** 0.5).astype("f"),
-                "bias": np.zeros(b, "f"),
-            }
-            for name, (a, b) in layers.items()
-        }
-    stylizer = Stylizer(params)
+    stylizer = Stylizer(
+        {"encoder": random_layers("vgg19-encoder"), "decoder": random_layers("vgg19-decoder")}
+    )
     contents = rng.random((batch, side, side, 3), np.float32)
     picture = rng.random((side, side, 3), np.float32)
     style = stylizer.encode_style(picture)

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.inference import machine
+from benchmarks.inference import machine, random_layers
 
 FLOP_PER_PAIR_AT_256 = 220e9  # forward and backward, as the design counts them
 
@@ -28,22 +28,14 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
 
     from adain_jax.training.config import Config
     from adain_jax.training.step import initial_state, make_train_step, pmapped, replicate, shard
-    from adain_jax.weights import CHANNELS, read
+    from adain_jax.weights import Kind, read
 
     config = Config("", "", Path(), batch_size=options.batch_size, crop=options.crop)
     rng = np.random.default_rng(0)
-    if options.encoder:
-        encoder = read(options.encoder, "vgg19-encoder")
-    else:
-        encoder = {
-            name: {
-                "kernel": (rng.standard_normal((3, 3, a, b)) * (2 / 9 / a) ** 0.5).astype("f"),
-                "bias": np.zeros(b, "f"),
-            }
-            for name, (a, b) in CHANNELS["vgg19-encoder"].items()
-        }
+    kind: Kind = "vgg19-encoder"
+    encoder = read(options.encoder, kind) if options.encoder else random_layers(kind)
     state, params = replicate(initial_state(config, 1)), replicate(encoder)
-    step, devices = pmapped(make_train_step(config, 1)), jax.local_device_count()
+    step = pmapped(make_train_step(config, 1))
 
     def place(content: np.ndarray, style: np.ndarray) -> Any:
         arrays = {
@@ -51,7 +43,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
             "style": style,
             "style_index": np.zeros(len(content), np.int32),
         }
-        return shard({k: a.reshape(devices, -1, *a.shape[1:]) for k, a in arrays.items()})
+        return shard(arrays)
 
     shape = (options.batch_size, options.crop, options.crop, 3)
     pictures = rng.integers(0, 256, (2, *shape), np.uint8)
@@ -79,7 +71,7 @@ def ours(options: argparse.Namespace) -> dict[str, float]:
 def torchs(options: argparse.Namespace) -> dict[str, float]:
     import torch
 
-    from benchmarks.twin import Twin
+    from benchmarks.twin import Twin, moments
 
     twin = Twin()
     twin.encoder.requires_grad_(False)
@@ -95,10 +87,6 @@ def torchs(options: argparse.Namespace) -> dict[str, float]:
             if i in names:
                 found.append(x)
         return found
-
-    def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        variance = x.var((2, 3), keepdim=True, unbiased=False)
-        return x.mean((2, 3), keepdim=True), (variance + 1e-5).sqrt()
 
     for module in twin.encoder:
         if isinstance(module, torch.nn.ReLU):

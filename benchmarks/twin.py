@@ -22,6 +22,12 @@ def build(layers: str) -> nn.Sequential:
     return nn.Sequential(*modules)
 
 
+def moments(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of each channel."""
+    variance = x.var((2, 3), keepdim=True, unbiased=False)
+    return x.mean((2, 3), keepdim=True), (variance + 1e-5).sqrt()
+
+
 class Twin:
     """Encoder and decoder with random weights."""
 
@@ -33,17 +39,14 @@ class Twin:
 
     @torch.inference_mode()
     def encode_style(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        features = self.encoder(picture)
-        variance = features.var((2, 3), keepdim=True, unbiased=False)
-        return features.mean((2, 3), keepdim=True), (variance + 1e-5).sqrt()
+        return moments(self.encoder(picture))
 
     @torch.inference_mode()
     def stylise(
         self, contents: torch.Tensor, style: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
         features = self.encoder(contents)
-        variance = features.var((2, 3), keepdim=True, unbiased=False)
-        mean, std = features.mean((2, 3), keepdim=True), (variance + 1e-5).sqrt()
+        mean, std = moments(features)
         return self.decoder((features - mean) / std * style[1] + style[0])
 
 

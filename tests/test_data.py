@@ -15,7 +15,7 @@ from PIL import Image
 from adain_jax.data import __main__ as command
 from adain_jax.data.pack import pack
 from adain_jax.data.pipeline import Batches, one_ahead
-from adain_jax.data.sources import DataError, Pictures, open_source
+from adain_jax.data.sources import DataError, Encoded, Pictures, open_source
 
 ROOT = Path(__file__).parent.parent
 
@@ -182,11 +182,8 @@ def test_bad_records_are_named_by_the_record(capsys):
         def __len__(self):
             return 1
 
-        def name(self, index):
-            return "set:a.png"
-
-        def file(self, index):
-            return io.BytesIO(b"rubbish")
+        def read(self, index):
+            return Encoded(io.BytesIO(b"rubbish"), "set:a.png")
 
     with pytest.raises(DataError):
         Pictures(Records(), 16)
@@ -200,7 +197,7 @@ def test_cached_pictures_are_the_same(folders):
     for _ in range(2):
         for i in range(7):
             np.testing.assert_array_equal(plain[i][0], cached[i][0])
-    assert 0 < sum(pixels.nbytes for pixels in cached._cache.values()) <= 3000
+    assert 0 < sum(pixels.nbytes for pixels, _ in cached._cache.values()) <= 3000
 
 
 def test_packing_and_reading_back(tmp_path, folders, capsys):
@@ -212,10 +209,10 @@ def test_packing_and_reading_back(tmp_path, folders, capsys):
     assert "bad.png: not a picture" in capsys.readouterr().err
     source = open_source(str(target))
     assert len(source) == 7
-    names = sorted(source.name(i).split(":")[-1] for i in range(7))
+    names = sorted(source.read(i).name.split(":")[-1] for i in range(7))
     assert names == [f"{i:03}.png" for i in range(7)]
     for i in range(7):
-        with Image.open(source.file(i)) as image:
+        with Image.open(source.read(i).file) as image:
             assert min(image.size) == 20
     assert not (tmp_path / "packed.partial").exists()
     assert take(batches((target, folders[1])), 2)[0].content.shape == (3, 16, 16, 3)

@@ -115,8 +115,7 @@ def test_only_the_decoder_is_updated(encoder):
     params = jax.device_get(state.params)
     on_devices, step = replicate(encoder), pmapped(make_train_step(config, 1))
     for _ in range(3):
-        inputs = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), batch())
-        state, _ = step(state, on_devices, shard(inputs))
+        state, _ = step(state, on_devices, shard(batch()))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(on_devices), before)
     changed = jax.tree.map(lambda a, b: not np.array_equal(a, b), state.params, params)
     assert all(jax.tree.leaves(changed))
@@ -138,7 +137,7 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(encoder):
         inputs = batch(side=32)  # below, rounding moves maxima and signs
         split = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), inputs)
         stacked, _ = parallel(stacked, encoder, split)
-        unstacked, measured = step(unstacked, replicate(encoder), shard(split))
+        unstacked, measured = step(unstacked, replicate(encoder), shard(inputs))
         if i == 0:
             single, expected = jax.jit(train_step)(one, encoder, inputs)
             assert_trees_close(gradient(unstacked), gradient(single), 1e-5)

@@ -174,6 +174,8 @@ class Run:
         self.style_pictures = self._expand(options.style, report.styles)
         self.style_names = [source.relative.stem for source in self.style_pictures]
         self.style_names += [path.stem for path in options.style_file]
+        self.style_paths = [str(source.path) for source in self.style_pictures]
+        self.style_paths += [str(path) for path in options.style_file]
         self.styles: dict[int, Style] = {}
         together = bool(options.style_weights or options.mask)
         if together and len(options.style_weights or options.mask) != len(self.style_names):
@@ -210,8 +212,9 @@ class Run:
         start = time.perf_counter()
         with ThreadPoolExecutor(4) as readers, ThreadPoolExecutor(4) as writers:
             try:
-                self._encode_styles(readers)
-                self._stylise(readers, writers)
+                open_jobs = self._open_jobs()
+                self._encode_styles(readers, open_jobs)
+                self._stylise(readers, writers, open_jobs)
             except BaseException:
                 readers.shutdown(cancel_futures=True)
                 writers.shutdown(cancel_futures=True)
@@ -241,13 +244,13 @@ class Run:
 
         return read_picture(self.style_pictures[index].path, **self.style_reading)
 
-    def _encode_styles(self, readers: ThreadPoolExecutor) -> None:
+    def _encode_styles(self, readers: ThreadPoolExecutor, open_jobs: list["Job"]) -> None:
         """Encodes each style that some result needs, once."""
         from adain_jax.images import PictureError
         from adain_jax.style import Style, StyleError
 
         pictures = len(self.style_pictures)
-        needed = {style for job in self._open_jobs() for style in job.styles}
+        needed = {style for job in open_jobs for style in job.styles}
         if self.options.save_style:
             needed = set(range(len(self.style_names)))
         if self.options.preserve_color != "coral":
@@ -259,7 +262,7 @@ class Run:
                 except PictureError as error:
                     outcome = str(error)
                     self.report.fail(outcome)
-                self.report.styles[str(self.style_pictures[index].path)] = outcome
+                self.report.styles[self.style_paths[index]] = outcome
         for index, path in enumerate(self.options.style_file, start=pictures):
             try:
                 self.styles[index] = Style.load(path, self.options.model)
@@ -272,6 +275,8 @@ class Run:
             self._save_styles(self.options.save_style)
 
     def _save_styles(self, target: Path) -> None:
+        from adain_jax.cli.jobs import distinct
+
         one_file = target.suffix == ".safetensors"
         if one_file and len(self.style_names) != 1:
             raise UsageError(
@@ -281,12 +286,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         taken: set[str] = set()
         for index, style in self.styles.items():
-            name, number = self.style_names[index], 1
-            while name.casefold() in taken:
-                number += 1
-                name = f"{self.style_names[index]}_{number}"
-            taken.add(name.casefold())
-            style.save(target if one_file else folder / f"{name}.safetensors", self.options.model)
+            name = distinct(self.style_names[index], ".safetensors", taken)
+            style.save(target if one_file else folder / name, self.options.model)
 
     # Contents
 
@@ -296,8 +297,9 @@ class Run:
             return self.jobs
         return [job for job in self.jobs if not job.output.exists()]
 
-    def _stylise(self, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor) -> None:
-        open_jobs = self._open_jobs()
+    def _stylise(
+        self, readers: ThreadPoolExecutor, writers: ThreadPoolExecutor, open_jobs: list["Job"]
+    ) -> None:
         for job in set(self.jobs) - set(open_jobs):
             self._leave(job)
         sizes = self._content_sizes(readers, {job.content for job in open_jobs})
@@ -426,7 +428,7 @@ class Run:
             recolored = [coral(self._style_picture(index), content) for index in job.styles]
             styles = [self.stylizer.encode_style(picture) for picture in recolored]
             for index in job.styles:
-                self.report.styles[str(self.style_pictures[index].path)] = "encoded"
+                self.report.styles[self.style_paths[index]] = "encoded"
         else:
             styles = [self.styles[index] for index in job.styles]
         if self.options.style_weights:
@@ -459,9 +461,8 @@ class Run:
             self.report.contents[str(self.contents[job.content].path)] = "stylised"
 
     def _names(self, job: "Job") -> list[str]:
-        styles = [str(source.path) for source in self.style_pictures]
-        styles += [str(path) for path in self.options.style_file]
-        return [str(self.contents[job.content].path), *(styles[index] for index in job.styles)]
+        styles = (self.style_paths[index] for index in job.styles)
+        return [str(self.contents[job.content].path), *styles]
 
     def _add_to_sheet(self, job: "Job", content: "np.ndarray", result: "np.ndarray") -> None:
         column = job.styles[0] if len(job.styles) == 1 else 0

@@ -115,15 +115,20 @@ def name_outputs(
     for content, styles in pairs:
         relative = contents[content].relative
         style = style_names[styles[0]] if len(styles) == 1 else "mix"
-        ending = suffix or _own_suffix(relative)
         stem = output / relative.parent / f"{relative.stem}_stylized_{style}"
-        path, number = Path(f"{stem}{ending}"), 1
-        while str(path).casefold() in taken:
-            number += 1
-            path = Path(f"{stem}_{number}{ending}")
-        taken.add(str(path).casefold())
+        path = Path(distinct(str(stem), suffix or _own_suffix(relative), taken))
         jobs.append(Job(content, styles, path))
     return jobs
+
+
+def distinct(stem: str, ending: str, taken: set[str]) -> str:
+    """A name not yet taken, letter case apart: `stem`, or with `_2`, `_3`, ...; it is taken then."""
+    name, number = f"{stem}{ending}", 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}_{number}{ending}"
+    taken.add(name.casefold())
+    return name
 
 
 def _own_suffix(path: Path) -> str:

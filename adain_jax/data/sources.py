@@ -5,18 +5,25 @@ TensorFlow is never imported.
 
 import io
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from adain_jax.images import PictureError, find_pictures, load_image
 
 
 class DataError(Exception):
     """A source that cannot be used; the message names it and says why."""
+
+
+class Encoded(NamedTuple):
+    """A picture as it is stored, and what to call it in messages."""
+
+    file: Path | io.BytesIO
+    name: str
 
 
 class Source(Protocol):
@@ -26,12 +33,8 @@ class Source(Protocol):
         """How many there are."""
         ...
 
-    def name(self, index: int) -> str:
-        """What to call a picture in messages."""
-        ...
-
-    def file(self, index: int) -> Path | io.BytesIO:
-        """The encoded picture."""
+    def read(self, index: int) -> "Encoded":
+        """A picture as it is stored."""
         ...
 
 
@@ -46,13 +49,9 @@ class Folder:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def name(self, index: int) -> str:
-        """The picture's path."""
-        return str(self._paths[index])
-
-    def file(self, index: int) -> Path:
-        """The picture's path."""
-        return self._paths[index]
+    def read(self, index: int) -> Encoded:
+        """The picture's path, which is its name too."""
+        return Encoded(self._paths[index], str(self._paths[index]))
 
 
 class Dataset:
@@ -62,8 +61,7 @@ class Dataset:
     """
 
     def __init__(self, builder: Any, split: str | None, spec: str):
-        import tensorflow_datasets as tfds
-
+        tfds = import_tfds()
         splits = list(builder.info.splits)
         if split is None:
             split = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
@@ -87,18 +85,13 @@ class Dataset:
     def __len__(self) -> int:
         return len(self._records)
 
-    def name(self, index: int) -> str:
-        """The record's `name` or `filename` where it has one, and its number."""
+    def read(self, index: int) -> Encoded:
+        """A record's picture, named by its `name` or `filename`, else by its number."""
         record = self._records[index]
-        for key in ("name", "filename", "file_name", "image/filename"):
-            if key in record:
-                value = record[key]
-                return f"{self._spec}:{value.decode() if isinstance(value, bytes) else value}"
-        return f"{self._spec}:{index}"
-
-    def file(self, index: int) -> io.BytesIO:
-        """The encoded picture of a record."""
-        return io.BytesIO(self._records[index][self._key])
+        keys = [key for key in ("name", "filename", "file_name", "image/filename") if key in record]
+        name = record[keys[0]] if keys else index
+        name = name.decode() if isinstance(name, bytes) else name
+        return Encoded(io.BytesIO(record[self._key]), f"{self._spec}:{name}")
 
 
 def open_source(spec: str, *, data_dir: str | None = None) -> Source:
@@ -169,37 +162,41 @@ class Pictures:
         self._source = source
         self.size = size
         self._room = cache_bytes
-        self._cache: dict[int, np.ndarray] = {}
+        self._cache: dict[int, tuple[np.ndarray, str]] = {}
         self[0]
 
     def __len__(self) -> int:
         return len(self._source)
 
     def __getitem__(self, index: int) -> tuple[UInt8[np.ndarray, "h w 3"], str]:
-        for candidate in self._from(index):
+        for step in range(len(self)):
+            candidate = (index + step) % len(self)
+            if candidate in self._cache:
+                return self._cache[candidate]
+            encoded = self._source.read(candidate)
             try:
-                return self._load(candidate), self._source.name(candidate)
+                pixels = np.asarray(decode(encoded, size=self.size))
             except PictureError as error:
-                name = self._source.name(candidate)
-                if name not in self.bad:
-                    self.bad[name] = str(error)
+                if encoded.name not in self.bad:
+                    self.bad[encoded.name] = str(error)
                     print(f"skipped: {error}", file=sys.stderr)
-        raise DataError(f"{self._source.name(0)}: neither this picture nor any other can be read")
+                continue
+            if pixels.nbytes <= self._room:
+                self._room -= pixels.nbytes
+                self._cache[candidate] = pixels, encoded.name
+            return pixels, encoded.name
+        name = self._source.read(0).name
+        raise DataError(f"{name}: neither this picture nor any other can be read")
 
-    def _from(self, index: int) -> Sequence[int]:
-        length = len(self)
-        return [(index + step) % length for step in range(length)]
 
-    def _load(self, index: int) -> np.ndarray:
-        if index in self._cache:
-            return self._cache[index]
-        file = self._source.file(index)
-        try:
-            pixels = np.asarray(load_image(file, size=self.size))
-        except PictureError as error:  # which names a record by its buffer
-            reason = str(error).removeprefix(f"{file}: ")
-            raise PictureError(f"{self._source.name(index)}: {reason}") from error
-        if pixels.nbytes <= self._room:
-            self._room -= pixels.nbytes
-            self._cache[index] = pixels
-        return pixels
+def decode(encoded: Encoded, *, size: int, crop: bool = False) -> Image.Image:
+    """What `load_image` makes of a stored picture.
+
+    Raises:
+        PictureError: it cannot be read; it is called by its name.
+    """
+    try:
+        return load_image(encoded.file, size=size, crop=crop)
+    except PictureError as error:  # which names a record by its buffer
+        reason = str(error).removeprefix(f"{encoded.file}: ")
+        raise PictureError(f"{encoded.name}: {reason}") from error

@@ -120,10 +120,10 @@ class Config:
     def problems(self) -> list[str]:
         """What cannot be trained like this, in words."""
         found = []
-        for name in ("steps", "batch_size", "accumulate", "crop", "val_every", "log_every"):
-            if getattr(self, name) < 1:
-                found.append(f"{_option(name)} must be at least 1")
-        for name in ("save_every", "keep", "val_size"):
+        for name in (
+            *("steps", "batch_size", "accumulate", "crop", "keep", "val_size"),
+            *("val_every", "log_every", "save_every"),
+        ):
             if getattr(self, name) < 1:
                 found.append(f"{_option(name)} must be at least 1")
         if self.crop % 8:

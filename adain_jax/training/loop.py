@@ -107,10 +107,11 @@ class _Run:
         state = initial_state(config, len(style), decoder)
         if self.checkpoints.latest is not None:
             state, data = self.checkpoints.restore(state)
-            self.batches.set_state(_position(int(state.step)) if processes > 1 else dict(data))
+            self.batches.set_state(dict(data))  # counted in batches: the same in every process
         elif config.resume:
             raise RunError(f"{config.run_dir}: no checkpoint to go on from; leave --resume out")
         self.state: State = replicate(state)
+        self.encoder = encoder
         self.encoder_params = replicate(encoder)
         self.train_step = pmapped(make_train_step(config, len(style)))
         self.step = int(state.step)
@@ -164,11 +165,11 @@ class _Run:
             print(f"warning: {error}", file=sys.stderr)
         if self.metrics:
             self.metrics.close()
+        if self.events:
+            self.events.close()
 
     def _to_device(self, batch: Batch) -> dict[str, Any]:
-        devices = jax.local_device_count()
-        arrays = {key: getattr(batch, key) for key in ("content", "style", "style_index")}
-        return shard({key: a.reshape(devices, -1, *a.shape[1:]) for key, a in arrays.items()})
+        return shard({key: getattr(batch, key) for key in ("content", "style", "style_index")})
 
     def _record(self) -> dict[str, float] | None:
         """Checks and logs the measurements that are pending.
@@ -205,7 +206,7 @@ class _Run:
         if not self.validation:
             return
         state = jax.device_get(self.state)
-        values, sheet = self.validation.run(state, jax.device_get(self.encoder_params))
+        values, sheet = self.validation.run(state, self.encoder)
         self._log(self.step, values)
         folder = self.config.run_dir / "samples"
         folder.mkdir(exist_ok=True)
@@ -259,11 +260,6 @@ class _Run:
     def _say(self, text: str) -> None:
         if self.first:
             print(text, flush=True)
-
-
-def _position(step: int) -> dict[str, Any]:
-    """Where every process's data stand after `step` steps."""
-    return {"content": {"next_index": step}, "style": {"next_index": step}}
 
 
 @contextmanager

@@ -200,8 +200,10 @@ def replicate(tree: Any) -> Any:
 
 
 def shard(tree: Any) -> Any:
-    """Arrays (devices, ...), each row on its local device, as `pmapped` takes a batch."""
-    return jax.device_put(tree, _local_sharding(AXIS))
+    """Arrays (n, ...) split evenly over the local devices, as `pmapped` takes a batch."""
+    devices = jax.local_device_count()
+    rows = jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), tree)
+    return jax.device_put(rows, _local_sharding(AXIS))
 
 
 def _local_sharding(*axes: str) -> jax.sharding.NamedSharding:

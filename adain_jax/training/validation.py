@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from adain_jax.data.sources import DataError, Source
+from adain_jax.data.sources import DataError, Source, decode
 from adain_jax.grid import contact_sheet
-from adain_jax.images import Picture, load_image
+from adain_jax.images import Picture
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.style import adain, statistics
@@ -50,12 +50,11 @@ class Validation:
     def run(self, state: State, encoder_params: Params) -> tuple[dict[str, float], Picture]:
         """Mean losses over all pairs, and a sheet of the first ones: content, style, result."""
         params = state.params if state.ema is None else state.ema
+        arrays = jax.device_put((params, state.running, encoder_params))
         measured = []
         cells: dict[tuple[int, int], Picture] = {}
         for i, (content, style) in enumerate(self._pairs):
-            losses, result = self._measure(
-                params, state.running, encoder_params, content[None], style[None], np.array([i])
-            )
+            losses, result = self._measure(*arrays, content[None], style[None], np.array([i]))
             measured.append(jax.device_get(losses))
             if i < SAMPLES:
                 cells |= {(i, 0): content, (i, 1): style, (i, 2): np.asarray(result[0])}
@@ -96,7 +95,7 @@ def _measure(
 
 
 def _read(source: Source, index: int, side: int) -> Picture:
-    image = load_image(source.file(index), size=side, crop=True)
+    image = decode(source.read(index), size=side, crop=True)
     return np.asarray(image, np.float32) / np.float32(255)
 
 
