@@ -11,7 +11,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adain_jax import weights
-from adain_jax.training.step import State
+from adain_jax.training.step import KINDS, State
 from adain_jax.weights import Layers
 
 # Orbax logs each of its steps through absl, failures with tracebacks; they are raised here too.
@@ -127,12 +127,12 @@ class Checkpoints:
         self._manager.close()
 
 
-def export(state: State, path: Path, metadata: Mapping[str, str]) -> None:
-    """Writes the decoder (its moving average, if there is one) for `infer.py --decoder`."""
+def export(state: State, path: Path, model: str, metadata: Mapping[str, str]) -> None:
+    """Writes the weights (their moving average, if there is one) that `infer.py` reads."""
     params = state.params if state.ema is None else state.ema
-    layers: Layers = jax.device_get(params["decoder"])
-    names = weights.CHANNELS["vgg19-decoder"]
-    weights.write(path, {name: layers[name] for name in names}, "vgg19-decoder", metadata)
+    name, kind = KINDS[model]
+    layers: Layers = jax.device_get(params[name])
+    weights.write(path, {layer: layers[layer] for layer in weights.CHANNELS[kind]}, kind, metadata)
 
 
 def _short(error: Exception) -> str:

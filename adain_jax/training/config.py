@@ -12,7 +12,7 @@ _Source = tyro.conf.arg(metavar="SRC")
 
 @dataclass(frozen=True)
 class Config:
-    """Train an AdaIN decoder against the VGG19 encoder, as in the paper (section 6.2).
+    """Train an AdaIN decoder, or the fast network, against the VGG19 encoder (section 6.2).
 
     The same command goes on with an interrupted run. Ctrl-C and SIGTERM save and stop.
 
@@ -26,10 +26,12 @@ class Config:
     """Paintings, likewise."""
     run_dir: Annotated[Path, _Path]
     """Where everything of the run goes."""
+    model: Literal["vgg19", "fast"] = "vgg19"
+    """What is trained: the paper's decoder, or the fast network with an encoder of its own."""
     encoder: Annotated[Path | None, _Path] = None
     """Encoder weights; by default where convert_vgg.py wrote them."""
     init: Annotated[Path | None, _Path] = None
-    """Decoder weights to begin with; by default random ones."""
+    """Weights to begin with; by default random ones."""
     data_dir: Annotated[str | None, _Path] = None
     """Where TFDS looks for data sets by name."""
 
@@ -37,6 +39,8 @@ class Config:
     """Length of the run."""
     batch_size: int = 8
     """Pairs per step, over all devices and processes."""
+    pairings: int = 1
+    """Pair each content with so many styles of its batch: more pairs for the same encoding."""
     accumulate: int = 1
     """Split each batch into so many parts, to fit it into memory; the step is the same."""
     resize: int = 512
@@ -50,10 +54,17 @@ class Config:
     seed: int = 0
     """Of the weights, the order and the crops."""
 
+    optimizer: Literal["adam", "muon"] = "adam"
+    """adam: the paper's; muon: orthogonalised momentum for the kernels, Adam for the biases."""
     learning_rate: float = 1e-4
-    """Of Adam."""
+    """At the beginning."""
     schedule: Literal["inverse", "cosine", "constant"] = "inverse"
     """inverse: lr / (1 + 5e-5 step), the original release's; cosine: to 0 over the run."""
+    reconstruct: int = 0
+    """Begin with so many steps as an auto-encoder: each picture in its own style, mean absolute
+    difference of pixels."""
+    ramp: int = 0
+    """Then let the style weight grow geometrically from a tenth of itself over so many steps."""
     loss: Literal["original", "pytorch"] = "original"
     """Style loss: original sums over channels, as the release; pytorch averages over them."""
     content_weight: float = 1.0
@@ -121,7 +132,7 @@ class Config:
         """What cannot be trained like this, in words."""
         found = []
         for name in (
-            *("steps", "batch_size", "accumulate", "crop", "keep", "val_size"),
+            *("steps", "batch_size", "pairings", "accumulate", "crop", "keep", "val_size"),
             *("val_every", "log_every", "save_every"),
         ):
             if getattr(self, name) < 1:
@@ -130,8 +141,15 @@ class Config:
             found.append(f"--crop {self.crop} must be a multiple of 8")
         if self.resize < self.crop:
             found.append(f"--resize {self.resize} must be at least --crop {self.crop}")
-        if self.seed < 0:
-            found.append("--seed must be at least 0")
+        found += [
+            f"{_option(name)} must be at least 0"
+            for name in ("seed", "reconstruct", "ramp")
+            if getattr(self, name) < 0
+        ]
+        if self.pairings * self.accumulate > self.batch_size:
+            found.append(f"--pairings {self.pairings} needs as many styles in each (part of a) batch")
+        if self.model == "fast" and (self.norm, self.transform) != ("none", "adain"):
+            found.append("--norm and --transform change the decoder of --model vgg19 only")
         if self.learning_rate <= 0:
             found.append("--learning-rate must be above 0")
         if not 0 <= self.ema < 1:

@@ -22,6 +22,7 @@ from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
 from adain_jax.training.records import Metrics, RunError, agree, plot
 from adain_jax.training.step import (
+    KINDS,
     State,
     initial_state,
     make_train_step,
@@ -75,9 +76,10 @@ class _Run:
                 f"--batch-size {config.batch_size} must be a multiple of {share}, the number of "
                 f"devices, processes and parts (--accumulate) that share it"
             )
-        kind = weights.default_path("vgg19-encoder")
-        encoder = weights.read(config.encoder or kind, "vgg19-encoder")
-        decoder = weights.read(config.init, "vgg19-decoder") if config.init else None
+        path = config.encoder or weights.default_path("vgg19-encoder")
+        encoder = weights.read(path, "vgg19-encoder")
+        _, kind = KINDS[config.model]
+        init = weights.read(config.init, kind) if config.init else None
         style_source = open_source(config.style, data_dir=config.data_dir)
         cache = int(config.cache_gib * 2**30)
         content = Pictures(
@@ -104,7 +106,7 @@ class _Run:
             process_index=jax.process_index(),
             process_count=processes,
         )
-        state = initial_state(config, len(style), decoder)
+        state = initial_state(config, len(style), init)
         if self.checkpoints.latest is not None:
             state, data = self.checkpoints.restore(state)
             self.batches.set_state(dict(data))  # counted in batches: the same in every process
@@ -113,7 +115,10 @@ class _Run:
         self.state: State = replicate(state)
         self.encoder = encoder
         self.encoder_params = replicate(encoder)
-        self.train_step = pmapped(make_train_step(config, len(style)))
+        self.reconstruct_step, self.train_step = (
+            pmapped(make_train_step(config, len(style), reconstruct=reconstruct))
+            for reconstruct in (True, False)
+        )
         self.step = int(state.step)
         self.data: Mapping[str, Any] = self.batches.get_state()
         self.saved_at = time.monotonic()
@@ -137,7 +142,8 @@ class _Run:
             batches = one_ahead(self.batches, self._to_device)
             while self.step < config.steps:
                 on_device, batch, self.data = next(batches)
-                self.state, measured = self.train_step(self.state, self.encoder_params, on_device)
+                step = self.reconstruct_step if self.step < config.reconstruct else self.train_step
+                self.state, measured = step(self.state, self.encoder_params, on_device)
                 self.step += 1
                 values = self._record()  # of the step before, while this one is computed
                 self.pending = self.step, measured, batch
@@ -247,13 +253,15 @@ class _Run:
         config = self.config
         plot([config.run_dir], config.run_dir / "curves.png")
         if config.norm == "none" and config.transform == "adain":
-            target = config.run_dir / "decoder.safetensors"
+            name, _ = KINDS[config.model]
+            target = config.run_dir / f"{name}.safetensors"
             export(
                 self.state,
                 target,
+                config.model,
                 {"steps": str(self.step), "config": json.dumps(config.to_json())},
             )
-            self._say(f"done; use it with infer.py --decoder {target}")
+            self._say(f"done; use it with infer.py --model {config.model} --{name} {target}")
         else:
             self._say(f"done; see {config.run_dir}")
 
@@ -307,7 +315,7 @@ def _progress(config: Config, start: int, first: bool) -> Iterator[Any]:
         def show(step: int, values: dict[str, float] | None, pace: float) -> None:
             nonlocal latest
             if values:
-                latest = describe(values, ("loss", "content_loss", "style_loss"))
+                latest = describe(values, ("loss", "pixel_loss", "content_loss", "style_loss"))
             rate = f"{pace * config.batch_size:.1f} pictures/s"
             bar.update(task, completed=step, description=f"{latest}, {rate}" if latest else rate)
 

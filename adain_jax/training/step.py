@@ -8,10 +8,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 from flax import nnx
 from jaxtyping import Array, Float, UInt8
 
+from adain_jax import weights
 from adain_jax.nn import bind
+from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
 from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder
 from adain_jax.style import adain, statistics
@@ -33,8 +36,15 @@ class State(NamedTuple):
     ema: Any  # None without --ema
 
 
+class Pairs(NamedTuple):
+    """Contents and styles of a batch: pictures (n, h, w, 3) or relu4_1 (n, h / 8, w / 8, 512)."""
+
+    content: Array
+    style: Array
+
+
 class StyleDecoder(nnx.Module):
-    """The trained part: a decoder, and the transform before it where that has parameters."""
+    """What is trained of --model vgg19: a decoder, and the transform before it where that learns."""
 
     def __init__(self, config: Config, styles: int, *, rngs: nnx.Rngs):
         norm = {"none": None, "instance": InstanceNorm, "batch": BatchNorm}[config.norm]
@@ -44,8 +54,9 @@ class StyleDecoder(nnx.Module):
         if config.transform == "conditional":
             self.conditional = ConditionalInstanceNorm(512, styles)
 
-    def __call__(self, content: Array, style: Array, style_index: Array) -> Array:
-        """Pictures (n, 8h, 8w, 3) of features (n, h, w, 512)."""
+    def __call__(self, pictures: Pairs, features: Pairs, style_index: Array) -> Array:
+        """The stylised pictures, of features alone."""
+        content, style = features
         if self.transform == "concat":
             x = jnp.concatenate([content, style], axis=-1)
         elif self.transform == "conditional":
@@ -53,6 +64,24 @@ class StyleDecoder(nnx.Module):
         else:
             x = adain(content, statistics(style))
         return self.decoder(x)
+
+
+class StyleNetwork(nnx.Module):
+    """What is trained of --model fast: all of it."""
+
+    def __init__(self, config: Config, styles: int, *, rngs: nnx.Rngs):
+        self.network = FastNetwork(rngs=rngs)
+
+    def __call__(self, pictures: Pairs, features: Pairs, style_index: Array) -> Array:
+        """The stylised pictures, of pictures alone."""
+        return self.network(pictures.content, self.network.encode_style(pictures.style))
+
+
+TRAINED = {"vgg19": StyleDecoder, "fast": StyleNetwork}
+KINDS: dict[str, tuple[str, weights.Kind]] = {
+    "vgg19": ("decoder", "vgg19-decoder"),
+    "fast": ("network", "fast"),
+}  # where a model's parameters are what kind of weights
 
 
 def learning_rate(config: Config) -> optax.Schedule:
@@ -64,35 +93,64 @@ def learning_rate(config: Config) -> optax.Schedule:
     return optax.constant_schedule(config.learning_rate)
 
 
-def initial_state(config: Config, styles: int, decoder: Params | None = None) -> State:
-    """Step 0, with a given decoder or random weights from the seed.
+def style_weight(config: Config, step: Array) -> Array | float:
+    """The weight of the style loss by step: --ramp steps from a tenth of itself, then constant."""
+    if not config.ramp:
+        return config.weight_of_style
+    grown = jnp.clip((step - config.reconstruct) / config.ramp, 0, 1)
+    return config.weight_of_style * 10 ** (grown - 1)
+
+
+def make_optimizer(config: Config) -> optax.GradientTransformation:
+    """Directions of unit learning rate; the step scales them, by its own count of steps."""
+    if config.optimizer == "adam":
+        return optax.adam(1.0)
+    over_inputs = optax.contrib.MuonDimensionNumbers((0, 1, 2), 3)
+    return optax.contrib.muon(
+        1.0,
+        consistent_rms=0.2,  # updates as large as Adam's: one learning rate fits both
+        muon_weight_dimension_numbers=lambda params: jax.tree.map(
+            lambda leaf: over_inputs if leaf.ndim == 4 else None, params
+        ),
+    )
+
+
+def initial_state(config: Config, styles: int, init: Params | None = None) -> State:
+    """Step 0, with given weights or random ones from the seed.
 
     Args:
         config: of the run.
         styles: number of fixed styles, for the conditional transform.
-        decoder: layers as `weights.read` gives them.
+        init: layers as `weights.read` gives them.
     """
 
     @jax.jit
     def initialise() -> tuple[Any, Any]:
-        model = StyleDecoder(config, styles, rngs=nnx.Rngs(config.seed))
+        model = TRAINED[config.model](config, styles, rngs=nnx.Rngs(config.seed))
         return _pure(model, nnx.Param), _pure(model, nnx.BatchStat)
 
     params, running = initialise()
-    if decoder is not None:
-        params["decoder"] = params["decoder"] | jax.tree.map(jnp.asarray, dict(decoder))
-    opt_state = optax.adam(learning_rate(config)).init(params)
+    if init is not None:
+        params = merge(params, {KINDS[config.model][0]: jax.tree.map(jnp.asarray, dict(init))})
+    opt_state = make_optimizer(config).init(params)
     ema = jax.tree.map(jnp.copy, params) if config.ema else None
     return State(jnp.zeros((), jnp.int32), params, running, opt_state, ema)
 
 
-def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, Measurements]]:
+def make_train_step(
+    config: Config, styles: int, *, reconstruct: bool = False
+) -> Callable[..., tuple[State, Measurements]]:
     """The function (state, encoder_params, batch, axis_name=None) -> (state, measurements).
 
     The encoder's parameters are an argument of their own: no gradient is taken for them, and no
     optimizer state exists. With `axis_name`, gradients and measurements are averaged over it.
+
+    Args:
+        config: of the run.
+        styles: number of fixed styles, for the conditional transform.
+        reconstruct: the step of the beginning as an auto-encoder.
     """
-    optimizer = optax.adam(learning_rate(config))
+    optimizer = make_optimizer(config)
     dtype = jnp.dtype(config.dtype)
 
     def cast(tree: Any) -> Any:
@@ -101,15 +159,41 @@ def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, M
     def encode(encoder_params: Params, pictures: Array) -> Taps:
         return bind(VGG19Encoder, cast(encoder_params))(pictures)
 
-    def loss(
-        params: Params, running: Any, encoder_params: Params, batch: Mapping[str, Array]
+    def model(params: Params, running: Any) -> StyleDecoder | StyleNetwork:
+        make = partial(TRAINED[config.model], config, styles)
+        return bind(make, merge(cast(params), running))
+
+    def reconstruction_loss(
+        params: Params, running: Any, encoder_params: Params, batch: Mapping[str, Array], step: Array
     ) -> tuple[Array, tuple[Measurements, Any]]:
-        pictures = {key: _to_float(batch[key]) for key in ("content", "style")}
-        content = encode(encoder_params, pictures["content"]).relu4_1
-        style_taps = encode(encoder_params, pictures["style"])
+        pictures = _to_float(jnp.concatenate([batch["content"], batch["style"]]))
+        features = pictures
+        if config.model == "vgg19":
+            features = encode(encoder_params, pictures).relu4_1
+        index = jnp.tile(batch["style_index"], 2)
+        trained = model(params, running)
+        result = trained(Pairs(pictures, pictures), Pairs(features, features), index)
+        difference = jnp.abs(result - pictures).mean()
+        measurements = {"loss": difference, "pixel_loss": difference}
+        return difference, (measurements, _pure(trained, nnx.BatchStat))
+
+    def loss(
+        params: Params, running: Any, encoder_params: Params, batch: Mapping[str, Array], step: Array
+    ) -> tuple[Array, tuple[Measurements, Any]]:
+        pictures = Pairs(_to_float(batch["content"]), _to_float(batch["style"]))
+        content = encode(encoder_params, pictures.content).relu4_1
+        style_taps = encode(encoder_params, pictures.style)
+        style_index = batch["style_index"]
+        if config.pairings > 1:
+            pictures = Pairs(_repeat(pictures.content), _pair(pictures.style))
+            content, style_taps, style_index = (
+                _repeat(content),
+                jax.tree.map(_pair, style_taps),
+                _pair(style_index),
+            )
         tap_styles = tuple(statistics(tap) for tap in style_taps)
-        model = bind(partial(StyleDecoder, config, styles), merge(cast(params), running))
-        result = model(content, style_taps.relu4_1, batch["style_index"])
+        trained = model(params, running)
+        result = trained(pictures, Pairs(content, style_taps.relu4_1), style_index)
         taps = encode(encoder_params, result)
 
         target = content
@@ -126,14 +210,22 @@ def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, M
             **{f"style_loss/{name}": value for name, value in layers.items()},
         }
         total = config.content_weight * measurements["content_loss"]
-        total += config.weight_of_style * measurements["style_loss"]
+        total += style_weight(config, step) * measurements["style_loss"]
         if config.tv_weight:
             measurements["tv_loss"] = total_variation(result)
             total += config.tv_weight * measurements["tv_loss"]
-        return total, ({"loss": total, **measurements}, _pure(model, nnx.BatchStat))
+        return total, ({"loss": total, **measurements}, _pure(trained, nnx.BatchStat))
 
+    def _repeat(x: Array) -> Array:
+        return jnp.concatenate([x] * config.pairings)
+
+    def _pair(x: Array) -> Array:
+        """Beside the k-th repetition of the contents, the styles turned by k."""
+        return jnp.concatenate([jnp.roll(x, k, axis=0) for k in range(config.pairings)])
+
+    chosen_loss = reconstruction_loss if reconstruct else loss
     value_and_grad = jax.value_and_grad(
-        jax.checkpoint(loss) if config.remat else loss, has_aux=True
+        jax.checkpoint(chosen_loss) if config.remat else chosen_loss, has_aux=True
     )
 
     def gradients(
@@ -143,7 +235,7 @@ def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, M
 
         def part(running: Any, batch: Mapping[str, Array]) -> tuple[Any, tuple[Any, Measurements]]:
             (_, (measurements, running)), grads = value_and_grad(
-                state.params, running, encoder_params, batch
+                state.params, running, encoder_params, batch, state.step
             )
             return running, (grads, measurements)
 
@@ -164,7 +256,13 @@ def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, M
         grads, measurements, running = gradients(state, encoder_params, batch)
         if axis_name:
             grads, measurements, running = jax.lax.pmean((grads, measurements, running), axis_name)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        opt_state = state.opt_state
+        if config.reconstruct:  # Adam begins anew with the losses, whose gradients are far larger
+            fresh = state.step == config.reconstruct
+            opt_state = jax.tree.map(lambda x: jnp.where(fresh, jnp.zeros_like(x), x), opt_state)
+        directions, opt_state = optimizer.update(grads, opt_state, state.params)
+        rate = learning_rate(config)(state.step)
+        updates = jax.tree.map(lambda x: rate * x, directions)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
         if config.ema:
@@ -173,7 +271,7 @@ def make_train_step(config: Config, styles: int) -> Callable[..., tuple[State, M
             "grad_norm": optax.tree.norm(grads),
             "param_norm": optax.tree.norm(params),
             "update_norm": optax.tree.norm(updates),
-            "learning_rate": jnp.asarray(learning_rate(config)(state.step), jnp.float32),
+            "learning_rate": jnp.asarray(rate, jnp.float32),
         }
         return State(state.step + 1, params, running, opt_state, ema), measurements
 

@@ -17,7 +17,7 @@ from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
 from adain_jax.training.losses import content_loss, style_losses
-from adain_jax.training.step import Params, State, StyleDecoder, merge
+from adain_jax.training.step import TRAINED, Pairs, Params, State, merge
 
 SAMPLES = 6
 STYLE_WEIGHT = 10.0  # of the sum that is reported: Lc + 10 Ls, whatever is trained
@@ -77,9 +77,9 @@ def _measure(
 ) -> tuple[dict[str, Array], Array]:
     encoder = bind(VGG19Encoder, encoder_params)
     features, style_taps = encoder(content).relu4_1, encoder(style)
-    model = bind(partial(StyleDecoder, config, styles), merge(params, running))
+    model = bind(partial(TRAINED[config.model], config, styles), merge(params, running))
     model.eval()
-    result = model(features, style_taps.relu4_1, style_index)
+    result = model(Pairs(content, style), Pairs(features, style_taps.relu4_1), style_index)
     taps = encoder(result)
     tap_styles = tuple(statistics(tap) for tap in style_taps)
     layers = style_losses(taps, tap_styles, mean_over_channels=True)

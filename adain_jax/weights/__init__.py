@@ -15,10 +15,10 @@ from jaxtyping import Float
 
 from adain_jax.files import write_atomically
 
-Kind = Literal["vgg19-encoder", "vgg19-decoder"]
+Kind = Literal["fast", "vgg19-encoder", "vgg19-decoder"]
 Layers = dict[str, dict[str, Float[np.ndarray, "..."]]]
 
-_CHANNELS = {
+_VGG19 = {
     "conv1_1": (3, 64),
     "conv1_2": (64, 64),
     "conv2_1": (64, 128),
@@ -30,8 +30,19 @@ _CHANNELS = {
     "conv4_1": (256, 512),
 }
 CHANNELS: dict[Kind, dict[str, tuple[int, int]]] = {
-    "vgg19-encoder": _CHANNELS,
-    "vgg19-decoder": {name: (c, b) for name, (b, c) in reversed(_CHANNELS.items())},
+    "fast": {
+        "half_1": (12, 24),
+        "quarter_1": (96, 64),
+        **{f"quarter_{i}": (64, 64) for i in (2, 3)},
+        "eighth_1": (64, 128),
+        **{f"eighth_{i}": (128, 128) for i in range(2, 8)},
+        "quarter_4": (128, 64),
+        **{f"quarter_{i}": (64, 64) for i in range(5, 9)},
+        "half_2": (64, 24),
+        "half_3": (24, 12),
+    },
+    "vgg19-encoder": _VGG19,
+    "vgg19-decoder": {name: (c, b) for name, (b, c) in reversed(_VGG19.items())},
 }
 
 
