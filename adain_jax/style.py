@@ -50,7 +50,7 @@ class Style:
         )
 
     def save(self, path: str | Path, model: str) -> None:
-        """Writes a safetensors file; `model` names the encoder whose channels these are."""
+        """Writes a safetensors file; `model` is the `Stylizer.encoder_id` whose channels these are."""
         from safetensors.numpy import save
 
         arrays = {"mean": np.asarray(self.mean), "std": np.asarray(self.std)}
@@ -78,7 +78,9 @@ class Style:
         if metadata.get("kind") != "style" or set(arrays) != {"mean", "std"}:
             raise StyleError(f"{path}: not a style file; write one with --save-style")
         if metadata.get("model") != model:
-            raise StyleError(f"{path}: a style of model {metadata.get('model')}, not {model}")
+            raise StyleError(
+                f"{path}: a style of model {metadata.get('model')}, not {model}; encode it again"
+            )
         mean, std = arrays["mean"], arrays["std"]
         if mean.shape != std.shape or mean.ndim not in (1, 2):
             raise StyleError(f"{path}: mean {mean.shape} and std {std.shape} do not fit together")

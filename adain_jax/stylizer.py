@@ -1,6 +1,8 @@
 """`Stylizer`: a loaded model that stylises pictures of any size, many at once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,14 +15,19 @@ from jaxtyping import Array, Float
 from adain_jax import weights
 from adain_jax.buckets import Buckets, Size, power_of_two
 from adain_jax.nn import bind
+from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.vgg19 import VGG19Network
 from adain_jax.style import AnyArray, Style
+from adain_jax.weights import Model
 
 Picture = Float[AnyArray, "h w 3"]
 Pictures = Picture | Float[AnyArray, "n h w 3"] | Sequence[Picture]
 Params = Mapping[str, Any]
 T = TypeVar("T")
 
+Network = type[FastNetwork] | type[VGG19Network]
+
+NETWORKS: dict[Model, Network] = {"fast": FastNetwork, "vgg19": VGG19Network}
 CONTENT_FRAMES = 8
 STYLE_FRAMES = 4
 
@@ -29,7 +36,7 @@ class Stylizer:
     """Stylises pictures, float32 RGB in [0, 1], one at a time or in batches of mixed sizes.
 
     Example:
-        >>> stylizer = Stylizer.load("vgg19", encoder="encoder.safetensors", decoder="decoder...")
+        >>> stylizer = Stylizer.load()                       # the fast network
         >>> style = stylizer.encode_style(painting)          # once, for however many contents
         >>> pictures = stylizer(photographs, style, alpha=0.8)
 
@@ -38,25 +45,31 @@ class Stylizer:
 
     Attributes:
         batch_size: how many pictures one program stylises; larger batches are split.
+        encoder_id: names the model and the weights that encode styles; styles saved with another
+            one mean nothing here.
     """
 
     def __init__(
         self,
         params: Params,
         *,
+        model: Model = "fast",
         dtype: str = "float32",
         batch_size: int | None = None,
     ):
-        """A stylizer of `params`: {"encoder": ..., "decoder": ...}, as `weights.read` gives them.
+        """A stylizer of given parameters, as `weights.read` gives them.
 
         Args:
-            params: float arrays.
+            params: float arrays: the layers of "fast", or {"encoder": ..., "decoder": ...}.
+            model: "fast" or "vgg19", the paper's network.
             dtype: "float32" or "bfloat16", for the convolutions only.
             batch_size: pictures per program; 1 on CPU, where more is no faster, otherwise 8.
         """
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else 8)
+        self._network = NETWORKS[model]
+        self.encoder_id = f"{model}-{_digest(params.get('encoder', params))}"
         self._params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
@@ -66,34 +79,42 @@ class Stylizer:
     @classmethod
     def load(
         cls,
-        model: str = "vgg19",
+        model: Model = "fast",
         *,
+        network: str | Path | None = None,
         encoder: str | Path | None = None,
         decoder: str | Path | None = None,
         dtype: str = "float32",
         batch_size: int | None = None,
     ) -> "Stylizer":
-        """Loads weights written by `convert_vgg.py` or `train.py`.
+        """Loads the weights that ship, or others written by `convert_vgg.py` or `train.py`.
 
         Args:
-            model: "vgg19", the paper's network.
-            encoder, decoder: safetensors files; where `convert_vgg.py` writes by default.
+            model: "fast", or "vgg19", the paper's network; its encoder must be converted once.
+            network: safetensors file of "fast".
+            encoder, decoder: safetensors files of "vgg19".
             dtype, batch_size: see `Stylizer`.
 
         Raises:
             WeightsError: a file is missing or does not hold such weights.
+            ValueError: no such model, or a file of another one.
         """
-        if model != "vgg19":
-            raise ValueError(f"model must be vgg19, not {model}")
-        params = {
-            "encoder": weights.read(
-                encoder or weights.default_path("vgg19-encoder"), "vgg19-encoder"
-            ),
-            "decoder": weights.read(
-                decoder or weights.default_path("vgg19-decoder"), "vgg19-decoder"
-            ),
-        }
-        return cls(params, dtype=dtype, batch_size=batch_size)
+        if model not in NETWORKS:
+            raise ValueError(f"model must be fast or vgg19, not {model}")
+        if (encoder or decoder) if model == "fast" else network:
+            raise ValueError(f"model {model} takes no such file")
+
+        def read(path: str | Path | None, kind: weights.Kind) -> weights.Layers:
+            return weights.read(path or weights.default_path(kind), kind)
+
+        if model == "fast":
+            params: Params = read(network, "fast")
+        else:
+            params = {
+                "encoder": read(encoder, "vgg19-encoder"),
+                "decoder": read(decoder, "vgg19-decoder"),
+            }
+        return cls(params, model=model, dtype=dtype, batch_size=batch_size)
 
     def encode_style(self, pictures: Pictures) -> Style:
         """The styles of pictures: leaves (c,) for one picture (h, w, 3), (n, c) for several.
@@ -105,7 +126,7 @@ class Stylizer:
         self._styles.plan(_sizes(frames))
         results: list[Style] = [Style(np.empty(0), np.empty(0))] * len(frames)
         encoded = (
-            (chosen, _encode_style(self._params, *_assemble([frames[i] for i in chosen], frame)))
+            (chosen, self._encode([frames[i] for i in chosen], frame))
             for chosen, frame in self._batches(frames, self._styles)
         )
         for chosen, on_device in _one_ahead(encoded):
@@ -177,6 +198,9 @@ class Stylizer:
             for start in range(0, len(indices), self.batch_size):
                 yield indices[start : start + self.batch_size], frame
 
+    def _encode(self, pictures: list[np.ndarray], frame: Size) -> Style:
+        return _encode_style(self._network, self._params, *_assemble(pictures, frame))
+
     def _stylise(
         self,
         chosen: list[int],
@@ -189,20 +213,35 @@ class Stylizer:
         batch, size = _assemble([pictures[i] for i in chosen], frame)
         rows = chosen + chosen[-1:] * (len(batch) - len(chosen))
         masks = None if regions is None else _assemble([regions], frame)[0]
-        return _stylise(self._params, batch, styles[rows], alphas[rows], masks, size)
+        args = batch, styles[rows], alphas[rows], masks, size
+        return _stylise(self._network, self._params, *args)
 
 
-@jax.jit
-def _encode_style(params: Params, pictures: Array, size: Array) -> Style:
-    return bind(VGG19Network, params).encode_style(pictures, size)
+@partial(jax.jit, static_argnums=0)
+def _encode_style(network: Network, params: Params, pictures: Array, size: Array) -> Style:
+    make: Callable[..., FastNetwork | VGG19Network] = network
+    return bind(make, params).encode_style(pictures, size)
 
 
-@jax.jit
+@partial(jax.jit, static_argnums=0)
 def _stylise(
-    params: Params, contents: Array, styles: Style, alpha: Array, masks: Array | None, size: Array
+    network: Network,
+    params: Params,
+    contents: Array,
+    styles: Style,
+    alpha: Array,
+    masks: Array | None,
+    size: Array,
 ) -> Array:
-    network = bind(VGG19Network, params)
-    return jnp.clip(network(contents, styles, alpha, masks, size), 0, 1)
+    return jnp.clip(bind(network, params)(contents, styles, alpha, masks, size), 0, 1)
+
+
+def _digest(params: Params) -> str:
+    """Eight characters that other weights hardly share."""
+    digest = hashlib.sha256()
+    for leaf in jax.tree.leaves(dict(params)):
+        digest.update(np.asarray(leaf, np.float32).tobytes())
+    return digest.hexdigest()[:8]
 
 
 def _is_single(pictures: Pictures) -> bool:

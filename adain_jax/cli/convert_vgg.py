@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.run import run
+from adain_jax.cli.run import UsageError, run
 
 if TYPE_CHECKING:
     from adain_jax.convert import Converted
@@ -21,8 +21,10 @@ class Options:
     train well unless it is normalised too.
     """
 
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
+    source: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")] = None
     """A .pth, .t7, .npz, .h5, .safetensors or .caffemodel file; encoder or decoder is recognised."""
+    download: bool = False
+    """Fetch the encoder from where the paper's authors publish it (80 MB), instead of SRC."""
     output: Path | None = None
     """Where to write; by default the user's data folder, where infer.py finds it without flags."""
     convention: Literal["unit", "torchvision", "caffe", "caffe-rgb"] | None = None
@@ -45,25 +47,32 @@ def main(arguments: list[str] | None = None) -> None:
 def _convert(options: Options) -> None:
     from adain_jax import weights
     from adain_jax.convert import ConversionError, convert, normalised
+    from adain_jax.convert.download import ENCODER_MD5, ENCODER_URL, download
 
-    converted = convert(options.source, options.convention)
+    if options.download is (options.source is not None):
+        raise UsageError("give either SRC, a file to convert, or --download")
+    source = options.source
+    if source is None:
+        folder = weights.converted_path("vgg19-encoder").parent
+        source = download(ENCODER_URL, folder, md5=ENCODER_MD5)
+    converted = convert(source, options.convention)
     if options.normalize:
         if converted.kind != "vgg19-encoder":
-            raise ConversionError(
-                f"{options.source}: --normalize is for encoders, this is a decoder"
-            )
+            raise ConversionError(f"{source}: --normalize is for encoders, this is a decoder")
         converted = normalised(converted, options.normalize)
-    _print_table(converted, options)
-    output = options.output or weights.default_path(converted.kind)
+    _print_table(converted, source)
+    output = options.output or weights.converted_path(converted.kind)
     converted.write(output)
     print(f"{converted.kind} written to {output}")
+    if options.download:
+        source.unlink()
 
 
-def _print_table(converted: "Converted", options: Options) -> None:
+def _print_table(converted: "Converted", source: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{options.source.name}: {converted.kind}", title_justify="left")
+    table = Table(title=f"{source.name}: {converted.kind}", title_justify="left")
     table.add_column("layer")
     table.add_column("kernel", justify="right")
     means = None

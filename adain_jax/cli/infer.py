@@ -48,12 +48,15 @@ class Options:
     """A folder, or with a single result a picture file. In a folder, results are called
     CONTENT_stylized_STYLE; those that would collide get _2, _3, ..."""
 
-    model: Literal["vgg19"] = "vgg19"
-    """vgg19: the paper's network."""
+    model: Literal["fast", "vgg19"] = "fast"
+    """fast needs nothing else; vgg19, the paper's network, needs the encoder converted once by
+    `convert_vgg.py --download`."""
+    network: _File = None
+    """Weights of fast, trained by train.py; by default those that ship."""
     encoder: _File = None
-    """Encoder weights; by default where convert_vgg.py wrote them."""
+    """Encoder weights of vgg19; by default where convert_vgg.py wrote them."""
     decoder: _File = None
-    """Decoder weights; by default where convert_vgg.py wrote them."""
+    """Decoder weights of vgg19; by default where convert_vgg.py wrote some, else those that ship."""
 
     alpha: float = 1.0
     """Strength of the style: 0 is the content, 1 the full style."""
@@ -141,6 +144,10 @@ def _check(options: Options) -> None:
     ways = [options.pair, options.random_styles, options.style_weights, options.mask]
     if sum(map(bool, ways)) > 1:
         raise UsageError("--pair, --random-styles, --style-weights and --mask exclude each other")
+    if options.model == "fast" and (options.encoder or options.decoder):
+        raise UsageError("--encoder and --decoder are for --model vgg19")
+    if options.model == "vgg19" and options.network:
+        raise UsageError("--network is for --model fast")
     if options.style_file and options.preserve_color == "coral":
         raise UsageError(
             "--preserve-color coral recolours style pictures; it cannot use --style-file"
@@ -199,6 +206,7 @@ class Run:
         )
         self.stylizer = Stylizer.load(
             options.model,
+            network=options.network,
             encoder=options.encoder,
             decoder=options.decoder,
             dtype=options.dtype,
@@ -265,7 +273,7 @@ class Run:
                 self.report.styles[self.style_paths[index]] = outcome
         for index, path in enumerate(self.options.style_file, start=pictures):
             try:
-                self.styles[index] = Style.load(path, self.options.model)
+                self.styles[index] = Style.load(path, self.stylizer.encoder_id)
                 outcome = "loaded"
             except StyleError as error:
                 outcome = str(error)
@@ -287,7 +295,7 @@ class Run:
         taken: set[str] = set()
         for index, style in self.styles.items():
             name = distinct(self.style_names[index], ".safetensors", taken)
-            style.save(target if one_file else folder / name, self.options.model)
+            style.save(target if one_file else folder / name, self.stylizer.encoder_id)
 
     # Contents
 

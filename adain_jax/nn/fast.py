@@ -80,10 +80,10 @@ class FastNetwork(nnx.Module):
         half = None if size is None else size // 2
         quarter = None if size is None else size // 4
         eighth = None if size is None else size // 8
-        fine = self.half_1(space_to_depth(x), half)
-        middle = jax.nn.relu(self.quarter_1(space_to_depth(jax.nn.relu(fine)), quarter))
+        fine = self._apply("half_1", space_to_depth(x), half)
+        middle = jax.nn.relu(self._apply("quarter_1", space_to_depth(jax.nn.relu(fine)), quarter))
         middle = self._residual(middle, "quarter", 2, quarter)
-        coarse = jax.nn.relu(self.eighth_1(mean_pool(middle), eighth))
+        coarse = jax.nn.relu(self._apply("eighth_1", mean_pool(middle), eighth))
         coarse = self._residual(coarse, "eighth", 2, eighth)
         return [(fine, half), (middle, quarter), (coarse, eighth)]
 
@@ -91,16 +91,20 @@ class FastNetwork(nnx.Module):
         (fine, middle, coarse), (half, quarter, eighth) = features, sizes
         for first in (4, 6):
             coarse = self._residual(coarse, "eighth", first, eighth)
-        x = jax.nn.relu(self.quarter_4(coarse, eighth) + middle)
+        x = jax.nn.relu(self._apply("quarter_4", coarse, eighth) + middle)
         for first in (5, 7):
             x = self._residual(x, "quarter", first, quarter)
-        x = jax.nn.relu(self.half_2(x, quarter) + fine)
-        return depth_to_space(self.half_3(x, half)).astype(jnp.float32)
+        x = jax.nn.relu(self._apply("half_2", x, quarter) + fine)
+        return depth_to_space(self._apply("half_3", x, half)).astype(jnp.float32)
 
     def _residual(self, x: Frame, scale: str, first: int, size: Size | None) -> Frame:
         """x plus two convolutions of it."""
-        inner = jax.nn.relu(getattr(self, f"{scale}_{first}")(x, size))
-        return x + getattr(self, f"{scale}_{first + 1}")(inner, size)
+        inner = jax.nn.relu(self._apply(f"{scale}_{first}", x, size))
+        return x + self._apply(f"{scale}_{first + 1}", inner, size)
+
+    def _apply(self, name: str, x: Frame, size: Size | None) -> Frame:
+        layer: ReflectConv = getattr(self, name)
+        return layer(x, size)
 
 
 def space_to_depth(x: Frame) -> Frame:

@@ -25,7 +25,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Export:
-    """Write the decoder of a checkpoint for infer.py --decoder."""
+    """Write the weights of a checkpoint for infer.py --decoder (or, of --model fast, --network)."""
 
     folder: _Run
     """A run folder."""
@@ -73,8 +73,9 @@ def _export(options: Export) -> None:
     state, _ = Checkpoints(options.folder / "checkpoints").restore(
         initial_state(config, 1), options.step
     )
-    export(state, options.output, {"steps": str(int(state.step)), "config": file.read_text()})
-    print(f"decoder of step {int(state.step)} in {options.output}")
+    metadata = {"steps": str(int(state.step)), "config": file.read_text()}
+    export(state, options.output, config.model, metadata)
+    print(f"weights of step {int(state.step)} in {options.output}")
 
 
 if __name__ == "__main__":

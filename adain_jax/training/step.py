@@ -77,7 +77,8 @@ class StyleNetwork(nnx.Module):
         return self.network(pictures.content, self.network.encode_style(pictures.style))
 
 
-TRAINED = {"vgg19": StyleDecoder, "fast": StyleNetwork}
+Trained = StyleDecoder | StyleNetwork
+TRAINED: dict[str, Callable[..., Trained]] = {"vgg19": StyleDecoder, "fast": StyleNetwork}
 KINDS: dict[str, tuple[str, weights.Kind]] = {
     "vgg19": ("decoder", "vgg19-decoder"),
     "fast": ("network", "fast"),
@@ -159,12 +160,16 @@ def make_train_step(
     def encode(encoder_params: Params, pictures: Array) -> Taps:
         return bind(VGG19Encoder, cast(encoder_params))(pictures)
 
-    def model(params: Params, running: Any) -> StyleDecoder | StyleNetwork:
+    def model(params: Params, running: Any) -> Trained:
         make = partial(TRAINED[config.model], config, styles)
         return bind(make, merge(cast(params), running))
 
     def reconstruction_loss(
-        params: Params, running: Any, encoder_params: Params, batch: Mapping[str, Array], step: Array
+        params: Params,
+        running: Any,
+        encoder_params: Params,
+        batch: Mapping[str, Array],
+        step: Array,
     ) -> tuple[Array, tuple[Measurements, Any]]:
         pictures = _to_float(jnp.concatenate([batch["content"], batch["style"]]))
         features = pictures
@@ -178,7 +183,11 @@ def make_train_step(
         return difference, (measurements, _pure(trained, nnx.BatchStat))
 
     def loss(
-        params: Params, running: Any, encoder_params: Params, batch: Mapping[str, Array], step: Array
+        params: Params,
+        running: Any,
+        encoder_params: Params,
+        batch: Mapping[str, Array],
+        step: Array,
     ) -> tuple[Array, tuple[Measurements, Any]]:
         pictures = Pairs(_to_float(batch["content"]), _to_float(batch["style"]))
         content = encode(encoder_params, pictures.content).relu4_1
@@ -259,7 +268,11 @@ def make_train_step(
         opt_state = state.opt_state
         if config.reconstruct:  # Adam begins anew with the losses, whose gradients are far larger
             fresh = state.step == config.reconstruct
-            opt_state = jax.tree.map(lambda x: jnp.where(fresh, jnp.zeros_like(x), x), opt_state)
+            opt_state = jax.tree.map(
+                lambda new, old: jnp.where(fresh, new, old),
+                optimizer.init(state.params),
+                opt_state,
+            )
         directions, opt_state = optimizer.update(grads, opt_state, state.params)
         rate = learning_rate(config)(state.step)
         updates = jax.tree.map(lambda x: rate * x, directions)

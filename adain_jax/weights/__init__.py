@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from adain_jax.files import write_atomically
 
+Model = Literal["fast", "vgg19"]
 Kind = Literal["fast", "vgg19-encoder", "vgg19-decoder"]
 Layers = dict[str, dict[str, Float[np.ndarray, "..."]]]
 
@@ -51,10 +52,18 @@ class WeightsError(Exception):
 
 
 def default_path(kind: Kind) -> Path:
-    """Where converted weights lie unless told otherwise: the user's data folder.
+    """Where weights lie unless told otherwise: what was converted, else what ships with the package.
 
-    The environment variable ADAIN_JAX_DATA names another folder.
+    Converted weights lie in the user's data folder, or in the one that the environment variable
+    ADAIN_JAX_DATA names. The VGG19 encoder does not ship.
     """
+    own = converted_path(kind)
+    shipped = Path(__file__).parent / own.name
+    return shipped if shipped.exists() and not own.exists() else own
+
+
+def converted_path(kind: Kind) -> Path:
+    """Where `convert_vgg.py` writes."""
     from platformdirs import user_data_path
 
     folder = os.environ.get("ADAIN_JAX_DATA")
@@ -75,8 +84,9 @@ def read(path: str | Path, kind: Kind) -> Layers:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
+        remedy = "; `python convert_vgg.py --download` fetches and converts the VGG19 encoder"
         raise WeightsError(
-            f"{path}: no such file; run `python convert_vgg.py SRC` on the published {kind} weights"
+            f"{path}: no such file{remedy if kind == 'vgg19-encoder' else ''}"
         ) from None
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror}") from error

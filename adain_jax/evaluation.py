@@ -1,0 +1,185 @@
+"""How good a model is: the paper's two losses and the likeness to the content, on fixed pairs.
+
+    python -m adain_jax.evaluation --content DIR --style DIR --model fast
+
+Pair i is the i-th content and the i-th style by name, central squares.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tyro
+from jaxtyping import Array, Float
+
+from adain_jax.cli.run import UsageError, run
+from adain_jax.nn import bind
+from adain_jax.nn.vgg19 import VGG19Encoder
+from adain_jax.style import adain, statistics
+from adain_jax.training.losses import content_loss, style_losses
+from adain_jax.weights import Model
+
+if TYPE_CHECKING:
+    from adain_jax.data.sources import Source
+    from adain_jax.images import Picture
+
+Measures = dict[str, Float[Array, ""]]
+_File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+_Folder = Annotated[str, tyro.conf.arg(metavar="SRC")]
+
+
+def measure(
+    encoder_params: Mapping[str, Any],
+    content: Float[Array, "n h w 3"],
+    style: Float[Array, "n h w 3"],
+    result: Float[Array, "n h w 3"],
+) -> Measures:
+    """The losses of section 6.2 and SSIM of stylised pictures; pure, usable under `jit`.
+
+    Args:
+        encoder_params: of `VGG19Encoder`.
+        content, style, result: pictures in [0, 1], the first and the last of one size.
+
+    Returns:
+        `content_loss`, the mean squared difference of the result's relu4_1 to AdaIN's output (eq. 12);
+        `style_loss`, the sum over the layers of `style_loss/relu1_1` ... `style_loss/relu4_1` (eq. 13,
+        averaged over channels, not summed); `ssim`, the structural similarity of the result to the
+        content (Wang et al. 2004; over RGB, 11 x 11 Gaussian window). All averaged over the batch.
+    """
+    import dm_pix
+
+    encoder = bind(VGG19Encoder, encoder_params)
+    styles = tuple(statistics(tap) for tap in encoder(style))
+    taps = encoder(result)
+    target = adain(encoder(content).relu4_1, styles[-1])
+    layers = style_losses(taps, styles, mean_over_channels=True)
+    return {
+        "content_loss": content_loss(taps.relu4_1, target),
+        "style_loss": sum(layers.values(), jnp.zeros(())),
+        **{f"style_loss/{name}": value for name, value in layers.items()},
+        "ssim": dm_pix.ssim(content, result).mean(),
+    }
+
+
+def read_pairs(
+    content: "Source", style: "Source", side: int
+) -> Iterator[tuple["Picture", "Picture"]]:
+    """The pairs of two sources, as many as the shorter one has: central squares (side, side, 3).
+
+    Raises:
+        DataError: a source is empty.
+        PictureError: a picture cannot be read.
+    """
+    from adain_jax.data.sources import DataError, decode
+
+    def read(source: "Source", index: int) -> "Picture":
+        image = decode(source.read(index), size=side, crop=True)
+        return np.asarray(image, np.float32) / np.float32(255)
+
+    pairs = min(len(content), len(style))
+    if not pairs:
+        raise DataError("nothing to evaluate on")
+    for i in range(pairs):
+        yield read(content, i), read(style, i)
+
+
+def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """The means of many measurements with the same keys."""
+    rows = list(measured)
+    return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
+
+
+@dataclass(frozen=True)
+class Options:
+    """Measure a model on pairs of pictures: content and style loss of the paper, SSIM to the content.
+
+    Losses average over channels. The VGG19 encoder measures every model, fast too.
+    """
+
+    content: _Folder
+    """Photographs: a folder, or a data set as for train.py."""
+    style: _Folder
+    """Paintings, likewise; pair i is the i-th of each, by name."""
+    model: Model = "fast"
+    """The network to measure."""
+    network: _File = None
+    """Weights of fast; by default those that ship."""
+    encoder: _File = None
+    """VGG19 encoder, also of the losses; by default where convert_vgg.py wrote it."""
+    decoder: _File = None
+    """Decoder weights of vgg19; by default where convert_vgg.py wrote some, else those that ship."""
+    size: int = 256
+    """Side of the central squares, in pixels."""
+    alpha: float = 1.0
+    """Strength of the style."""
+    json: bool = False
+    """Print one JSON object instead of a table."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+
+def evaluate(options: Options) -> dict[str, float]:
+    """The means of `measure` over all pairs.
+
+    Raises:
+        UsageError: options do not fit together.
+        DataError, PictureError, WeightsError: something cannot be read.
+    """
+    from adain_jax import weights
+    from adain_jax.data.sources import open_source
+    from adain_jax.stylizer import Stylizer
+
+    if options.size < 16:
+        raise UsageError("--size must be at least 16")
+    if options.decoder if options.model == "fast" else options.network:
+        raise UsageError("--network is for --model fast, --decoder for --model vgg19")
+    path = options.encoder or weights.default_path("vgg19-encoder")
+    encoder = jax.device_put(weights.read(path, "vgg19-encoder"))
+    if options.model == "vgg19":
+        stylizer = Stylizer.load("vgg19", encoder=path, decoder=options.decoder)
+    else:
+        stylizer = Stylizer.load("fast", network=options.network)
+    pairs = read_pairs(open_source(options.content), open_source(options.style), options.size)
+    measured = []
+    jitted = jax.jit(measure)
+    for content, style in pairs:
+        result = stylizer(content, style, options.alpha)
+        measured.append(jax.device_get(jitted(encoder, content[None], style[None], result[None])))
+    return mean(measured) | {"pairs": len(measured)}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The command; exits with 0, 1 (something cannot be read) or 2 (bad usage)."""
+    options = tyro.cli(
+        Options,
+        prog="python -m adain_jax.evaluation",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    run(partial(_evaluate, options), debug=options.debug)
+
+
+def _evaluate(options: Options) -> None:
+    means = evaluate(options)
+    if options.json:
+        print(json.dumps({"model": options.model, "size": options.size, **means}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    layers = [key for key in means if key.startswith("style_loss/")]
+    table = Table("model", "Lc", "Ls", *(key.split("/")[1] for key in layers), "SSIM")
+    columns = ("content_loss", "style_loss", *layers, "ssim")
+    table.add_row(options.model, *(f"{means[key]:.3f}" for key in columns))
+    Console().print(table)
+    print(f"{means['pairs']:.0f} pairs of {options.size} px")
+
+
+if __name__ == "__main__":
+    main()
