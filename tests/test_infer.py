@@ -40,7 +40,7 @@ def run(random_weights, capsys):
         weights = [f"--{part}={path}" for part, path in random_weights.items()]
         sizes = ["--content-size", "0", "--style-size", "0"]
         with pytest.raises(SystemExit) as exit_:
-            infer.main([*weights, *sizes, *map(str, arguments)])
+            infer.main(["--model=vgg19", *weights, *sizes, *map(str, arguments)])
         captured = capsys.readouterr()
         return exit_.value.code, captured.out, captured.err
 

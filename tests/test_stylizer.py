@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import random_layers
 
-from adain_jax import Style, Stylizer, mix
+from adain_jax import Style, Stylizer, mix, weights
 from adain_jax.nn import bind
-from adain_jax.nn.vgg19 import VGG19Network
+from adain_jax.stylizer import NETWORKS
 from adain_jax.weights import WeightsError
 
 rng = np.random.default_rng(0)
@@ -17,9 +18,24 @@ def picture(h, w):
     return rng.random((h, w, 3), np.float32)
 
 
+@pytest.fixture(scope="module", params=["fast", "vgg19"])
+def model(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def stylizer(random_weights):
-    return Stylizer.load("vgg19", **random_weights)
+def params(model, random_params):
+    if model == "vgg19":
+        return random_params
+    layers = random_layers("fast")
+    layers["half_3"]["kernel"] *= 0.05  # most results within [0, 1]
+    layers["half_3"]["bias"] += 0.5
+    return layers
+
+
+@pytest.fixture(scope="module")
+def stylizer(model, params):
+    return Stylizer(params, model=model)
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +44,16 @@ def style(stylizer):
 
 
 @pytest.fixture(scope="module")
-def network(random_params):
+def network(model, params):
     """The network on one picture without any frame."""
 
     @jax.jit
     def stylise(params, content, style, alpha):
-        return bind(VGG19Network, params)(content[None], style, alpha)[0]
+        return bind(NETWORKS[model], params)(content[None], style, alpha)[0]
 
     def unpadded(content, style, alpha=1.0):
         height, width = content.shape[:2]
-        return np.clip(stylise(random_params, content, style, alpha)[:height, :width], 0, 1)
+        return np.clip(stylise(params, content, style, alpha)[:height, :width], 0, 1)
 
     return unpadded
 
@@ -78,19 +94,19 @@ def test_any_size_gives_what_the_network_gives_alone(stylizer, style, network, s
     np.testing.assert_allclose(result, network(content, style, 0.7), atol=1e-4)
 
 
-def test_200_sizes_compile_at_most_12_programs(stylizer, compilations):
+def test_200_sizes_compile_at_most_12_programs(stylizer, model, compilations):
     sizes = {(int(h), int(w)) for h, w in rng.integers(8, 96, (400, 2))}
     contents = [picture(*size) for size in sorted(sizes)[:200]]
     assert len(contents) == 200
-    fresh = Stylizer(jax.device_get(stylizer._params))
+    fresh = Stylizer(jax.device_get(stylizer._params), model=model)
     styles = fresh.encode_style(contents[:3])
     results = fresh(contents, styles[0])
     assert [r.shape for r in results] == [c.shape for c in contents]
     assert len(compilations) <= 12
 
 
-def test_a_stream_of_single_pictures_compiles_few_programs(stylizer, style, compilations):
-    fresh = Stylizer(jax.device_get(stylizer._params))
+def test_a_stream_of_single_pictures_compiles_few_programs(stylizer, style, model, compilations):
+    fresh = Stylizer(jax.device_get(stylizer._params), model=model)
     for h, w in rng.integers(8, 64, (40, 2)):
         fresh(picture(h, w), style)
     assert len(compilations) <= 12
@@ -135,15 +151,15 @@ def test_mixing_between_two_styles(stylizer):
     assert np.abs(middle - stylizer(content, a)).max() > 1e-4
 
 
-def test_bfloat16_is_close(random_weights, stylizer, style):
-    half = Stylizer.load("vgg19", **random_weights, dtype="bfloat16")
+def test_bfloat16_is_close(model, params, stylizer, style):
+    half = Stylizer(params, model=model, dtype="bfloat16")
     content = picture(32, 32)
     difference = np.abs(half(content, style) - stylizer(content, style))
     assert 0 < difference.mean() < 0.02
 
 
-def test_batches_larger_than_the_batch_size(random_weights, stylizer, style):
-    three = Stylizer.load("vgg19", **random_weights, batch_size=2)
+def test_batches_larger_than_the_batch_size(model, params, stylizer, style):
+    three = Stylizer(params, model=model, batch_size=2)
     contents = [picture(16, 16) for _ in range(5)]
     for result, content in zip(three(contents, style), contents, strict=True):
         np.testing.assert_allclose(result, stylizer(content, style), atol=1e-5)
@@ -166,8 +182,31 @@ def test_what_does_not_fit_is_said(stylizer, style, contents, options, message):
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):
-    with pytest.raises(WeightsError, match=r"no such file; run `python convert_vgg.py"):
+    with pytest.raises(WeightsError, match=r"no such file; `python convert_vgg.py --download`"):
         Stylizer.load("vgg19", encoder=tmp_path / "none.safetensors", decoder=tmp_path / "none")
+    with pytest.raises(ValueError, match="model fast takes no such file"):
+        Stylizer.load("fast", decoder=tmp_path / "none")
+    with pytest.raises(ValueError, match="model must be fast or vgg19, not vgg16"):
+        Stylizer.load("vgg16")
+
+
+def test_weights_load_from_files(random_weights, random_params, tmp_path):
+    one, painting = picture(16, 16), picture(16, 16)
+    loaded = Stylizer.load("vgg19", **random_weights)
+    expected = Stylizer(random_params, model="vgg19")
+    np.testing.assert_array_equal(loaded(one, painting), expected(one, painting))
+    weights.write(tmp_path / "fast", random_layers("fast"), "fast")
+    loaded = Stylizer.load(network=tmp_path / "fast")
+    np.testing.assert_array_equal(
+        loaded(one, painting), Stylizer(random_layers("fast"))(one, painting)
+    )
+
+
+def test_each_encoder_has_its_own_id(stylizer, params, model):
+    assert stylizer.encoder_id.startswith(f"{model}-")
+    assert Stylizer(params, model=model).encoder_id == stylizer.encoder_id
+    other = jax.tree.map(lambda leaf: leaf * 1.001, params)
+    assert Stylizer(other, model=model).encoder_id != stylizer.encoder_id
 
 
 def test_import_is_lazy():

@@ -26,7 +26,14 @@ from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config
 from adain_jax.training.losses import gram_losses, style_losses, total_variation
 from adain_jax.training.records import Metrics, RunError, agree, plot, read_metrics
-from adain_jax.training.step import initial_state, make_train_step, pmapped, replicate, shard
+from adain_jax.training.step import (
+    initial_state,
+    make_train_step,
+    pmapped,
+    replicate,
+    shard,
+    style_weight,
+)
 
 ROOT = Path(__file__).parent.parent
 rng = np.random.default_rng(0)
@@ -163,6 +170,43 @@ def test_what_saves_memory_changes_nothing(encoder, options):
     assert_trees_close(gradient(saving), gradient(plain), 1e-5)
 
 
+def test_pairings_are_the_pairs_they_stand_for(encoder):
+    inputs = batch(n=2)
+    rows = {"content": [0, 1, 0, 1], "style": [0, 1, 1, 0], "style_index": [0, 1, 1, 0]}
+    written_out = {key: inputs[key][indices] for key, indices in rows.items()}
+    paired, measured = run_steps(configure(pairings=2), encoder, inputs)
+    expected, values = run_steps(configure(), encoder, written_out)
+    assert_trees_close(gradient(paired), gradient(expected), 1e-5)
+    np.testing.assert_allclose(measured["loss"], values["loss"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", ["vgg19", "fast"])
+def test_beginning_as_an_auto_encoder(encoder, model):
+    config = configure(model=model, reconstruct=8, ramp=4, learning_rate=2e-3)
+    state, inputs = initial_state(config, 1), batch()
+    reconstruct = jax.jit(make_train_step(config, 1, reconstruct=True))
+    differences = []
+    for _ in range(8):
+        state, measured = reconstruct(state, encoder, inputs)
+        differences.append(float(measured["pixel_loss"]))
+    assert differences[-1] < 0.9 * differences[0]
+    # Then the losses, with a tenth of the style's weight and an optimizer that remembers nothing.
+    after, measured = jax.jit(make_train_step(config, 1))(state, encoder, inputs)
+    total = measured["content_loss"] + 0.01 * measured["style_loss"]
+    np.testing.assert_allclose(measured["loss"], total, rtol=1e-5)
+    forgetful, _ = jax.jit(make_train_step(configure(model=model, ramp=4), 1))(
+        initial_state(config, 1)._replace(params=state.params), encoder, inputs
+    )
+    assert_trees_close(gradient(after), gradient(forgetful), 1e-4)
+
+
+def test_the_style_weight_grows_geometrically():
+    config = configure(reconstruct=10, ramp=100)
+    grown = [float(style_weight(config, jnp.asarray(step))) for step in (10, 60, 110, 1000)]
+    np.testing.assert_allclose(grown, [0.01, 0.1 / 10**0.5, 0.1, 0.1], rtol=1e-5)
+    assert style_weight(configure(), jnp.asarray(0)) == 0.1
+
+
 def test_bfloat16_has_float32_state_and_close_losses(encoder):
     inputs = batch(side=32)
     _, exact = run_steps(configure(), encoder, inputs)
@@ -190,6 +234,8 @@ def test_the_moving_average_follows_its_definition(encoder):
         {"content_target": "content"},
         {"style_statistic": "gram"},
         {"loss": "pytorch", "tv_weight": 0.1},
+        {"optimizer": "muon"},
+        {"model": "fast", "pairings": 2},
     ],
 )
 def test_every_variant_learns(encoder, options):
@@ -358,10 +404,22 @@ def test_a_run_leaves_what_people_look_at(whole_run, random_weights):
     assert [line["step"] for line in lines if "val_loss" in line] == [0, 3, 6]
     assert len(list((whole_run / "samples").glob("*.jpg"))) == 3
     stylizer = Stylizer.load(
-        encoder=random_weights["encoder"], decoder=whole_run / "decoder.safetensors"
+        "vgg19", encoder=random_weights["encoder"], decoder=whole_run / "decoder.safetensors"
     )
     picture = rng.random((16, 16, 3), np.float32)
     assert np.isfinite(stylizer(picture, picture)).all()
+
+
+def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, capsys):
+    options = {"model": "fast", "steps": 3, "reconstruct": 1, "optimizer": "muon", "ema": 0.5}
+    assert train(*arguments(workplace, tmp_path / "run", **options)) == 0
+    file = tmp_path / "run" / "network.safetensors"
+    assert f"infer.py --model fast --network {file}" in capsys.readouterr().out
+    lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    assert ["pixel_loss" in line for line in lines] == [True, False, False]
+    picture = rng.random((16, 24, 3), np.float32)
+    assert Stylizer.load(network=file)(picture, picture).shape == (16, 24, 3)
+    assert train(*arguments(workplace, tmp_path / "next", **options, init=file)) == 0
 
 
 def test_a_run_goes_on_where_it_was(workplace, whole_run, tmp_path, capsys):
@@ -386,7 +444,7 @@ def test_exporting_from_any_checkpoint(whole_run, tmp_path, capsys):
     for options in ([], ["--step=2"]):
         with pytest.raises(SystemExit, match="0"):
             tools.main(["export", str(whole_run), f"--output={tmp_path / 'd.st'}", *options])
-    assert "decoder of step 2" in capsys.readouterr().out
+    assert "weights of step 2" in capsys.readouterr().out
     early = weights.read(tmp_path / "d.st", "vgg19-decoder")
     late = weights.read(whole_run / "decoder.safetensors", "vgg19-decoder")
     assert not np.array_equal(early["conv1_1"]["kernel"], late["conv1_1"]["kernel"])

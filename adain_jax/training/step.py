@@ -107,13 +107,15 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
     if config.optimizer == "adam":
         return optax.adam(1.0)
     over_inputs = optax.contrib.MuonDimensionNumbers((0, 1, 2), 3)
-    return optax.contrib.muon(
+    muon = optax.contrib.muon(
         1.0,
-        consistent_rms=0.2,  # updates as large as Adam's: one learning rate fits both
+        consistent_rms=0.2,  # updates about as large as Adam's
         muon_weight_dimension_numbers=lambda params: jax.tree.map(
             lambda leaf: over_inputs if leaf.ndim == 4 else None, params
         ),
     )
+    # The style loss has a heavy tail: without this, one bad batch leads the momentum for twenty steps.
+    return optax.chain(optax.normalize_by_update_norm(), muon)
 
 
 def initial_state(config: Config, styles: int, init: Params | None = None) -> State:

@@ -1,0 +1,89 @@
+"""The evaluation command against the figures of an independent implementation."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from conftest import random_layers
+from PIL import Image
+
+from adain_jax import evaluation, weights
+from adain_jax.convert import convert
+
+rng = np.random.default_rng(0)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    for kind, count in (("content", 3), ("style", 2)):
+        (tmp_path / kind).mkdir()
+        for i in range(count):
+            pixels = rng.integers(0, 256, (40, 50 + i, 3), np.uint8)
+            Image.fromarray(pixels).save(tmp_path / kind / f"{i}.png")
+    return [f"--{kind}={tmp_path / kind}" for kind in ("content", "style")]
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as exit_:
+        evaluation.main(list(arguments))
+    captured = capsys.readouterr()
+    return exit_.value.code, captured.out, captured.err
+
+
+def test_measures_equal_the_reference(reference_weights):
+    with np.load(reference_weights.parent / "parity" / "reference.npz") as archive:
+        reference = {k.removeprefix("square/"): v for k, v in archive.items() if "square/" in k}
+    encoder = convert(reference_weights / "vgg_normalised.pth").layers
+    measured = jax.jit(evaluation.measure)(
+        encoder, *(reference[key] for key in ("content", "style", "output"))
+    )
+    np.testing.assert_allclose(measured["content_loss"], reference["content_loss"], rtol=1e-4)
+    channels = (64, 128, 256, 512)  # the reference sums over them
+    layers = [measured[f"style_loss/relu{i}_1"] for i in (1, 2, 3, 4)]
+    expected = reference["style_loss_per_layer"] / channels
+    np.testing.assert_allclose(layers, expected, rtol=1e-4)
+    np.testing.assert_allclose(measured["style_loss"], expected.sum(), rtol=1e-4)
+
+
+def test_ssim_is_1_for_the_content_itself_and_less_for_others():
+    content = rng.random((1, 32, 32, 3), np.float32)
+    encoder = random_layers("vgg19-encoder")
+    measure = jax.jit(evaluation.measure)
+    same, noise = (
+        float(measure(encoder, content, content, result)["ssim"])
+        for result in (content, rng.random((1, 32, 32, 3), np.float32))
+    )
+    assert same == pytest.approx(1, abs=1e-5)
+    assert abs(noise) < 0.2
+
+
+def test_the_command_prints_a_table_and_json(pairs, random_weights, tmp_path, capsys):
+    weights.write(tmp_path / "fast", random_layers("fast"), "fast")
+    size, encoder = "--size=32", f"--encoder={random_weights['encoder']}"
+    code, out, err = run(
+        capsys, *pairs, size, encoder, "--model=vgg19", f"--decoder={random_weights['decoder']}"
+    )
+    assert (code, err) == (0, "")
+    assert "relu4_1" in out
+    assert "2 pairs of 32 px" in out
+    code, out, _ = run(capsys, *pairs, size, encoder, f"--network={tmp_path / 'fast'}", "--json")
+    values = json.loads(out)
+    layers = [values[f"style_loss/relu{i}_1"] for i in (1, 2, 3, 4)]
+    assert values["style_loss"] == pytest.approx(sum(layers), rel=1e-5)
+    assert (values["model"], values["pairs"]) == ("fast", 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--decoder=x", "--model=fast"], 2, "--decoder for --model vgg19"),
+        (["--size=8"], 2, "--size must be at least 16"),
+        (["--encoder=none.safetensors"], 1, "convert_vgg.py --download"),
+    ],
+)
+def test_what_cannot_be_measured_is_said_in_one_line(pairs, capsys, options, code, message):
+    result = run(capsys, *pairs, *options)
+    assert result[0] == code
+    assert message in result[2]
+    assert result[2].count("\n") == 1
