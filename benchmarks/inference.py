@@ -1,10 +1,11 @@
-"""Times stylisation: this project, and a PyTorch twin of the same network where torch is installed.
+"""Times stylisation: both models, and a PyTorch twin of VGG19's where torch is installed.
 
-    python -m benchmarks.inference [--sides 256 512 1024] [--batches 1 8] [--repeats 5] [--json FILE]
+    python -m benchmarks.inference [--models fast vgg19] [--sides 256 512 1024] [--batches 1 8]
+        [--repeats 5] [--json FILE]
 
-Each case runs in a process of its own, so that its peak memory is its own; the two projects take
-turns, and the median of several runs counts. "both" encodes one style picture of the same size and
-stylises the batch; "content" stylises with a known style.
+Each case runs in a process of its own, so that its peak memory is its own; the contestants take turns,
+and the median of several runs counts. "both" encodes one style picture of the same size and stylises
+the batch; "content" stylises with a known style. Ratios are to the twin's "both".
 """
 
 import argparse
@@ -53,15 +54,16 @@ def random_layers(kind: "Kind") -> "Layers":
     }
 
 
-def ours(batch: int, side: int) -> tuple[Callable[[], object], Callable[[], object]]:
+def ours(model: str, batch: int, side: int) -> tuple[Callable[[], object], Callable[[], object]]:
     import numpy as np
 
     from adain_jax import Stylizer
 
     rng = np.random.default_rng(0)
-    stylizer = Stylizer(
-        {"encoder": random_layers("vgg19-encoder"), "decoder": random_layers("vgg19-decoder")}
-    )
+    params = random_layers("fast")
+    if model == "vgg19":
+        params = {part: random_layers(f"vgg19-{part}") for part in ("encoder", "decoder")}
+    stylizer = Stylizer(params, model=model)
     contents = rng.random((batch, side, side, 3), np.float32)
     picture = rng.random((side, side, 3), np.float32)
     style = stylizer.encode_style(picture)
@@ -70,12 +72,12 @@ def ours(batch: int, side: int) -> tuple[Callable[[], object], Callable[[], obje
 
 def run_case(project: str, batch: int, side: int, repeats: int) -> dict[str, float]:
     """One case in this process."""
-    if project == "ours":
-        both, content = ours(batch, side)
-    else:
+    if project == "torch":
         from benchmarks import twin
 
         both, content = twin.runners(batch, side)
+    else:
+        both, content = ours(project, batch, side)
     result: dict[str, float] = {}
     for name, function in (("both", both), ("content", content)):
         result[f"{name}_s"], result[f"{name}_cpu_s"] = time_runs(function, repeats)
@@ -109,6 +111,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    models = ["fast", "vgg19"]
+    parser.add_argument("--models", nargs="+", default=models, choices=models)
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--repeats", type=int, default=5)
@@ -119,7 +123,7 @@ def main() -> None:
         case = run_case(options.case, options.batches[0], options.sides[0], options.repeats)
         print(json.dumps(case))
         return
-    projects = ["ours", "torch"] if importlib.util.find_spec("torch") else ["ours"]
+    projects = [*options.models, *(["torch"] if importlib.util.find_spec("torch") else [])]
     info = machine()
     print(", ".join(f"{key} {value}" for key, value in info.items()))
     header = f"{'':14}{'project':8}{'both s':>9}{'cpu s':>9}{'content s':>11}{'pictures/s':>12}"
@@ -135,7 +139,7 @@ def main() -> None:
                 )
                 line += f"{case['content_s']:11.3f}{batch / case['content_s']:12.2f}"
                 line += f"{case['peak_mib']:10.0f}"
-                if project == "ours" and "torch" in cases:
+                if project != "torch" and "torch" in cases:
                     other = cases["torch"]
                     line += f"{case['both_s'] / other['both_s']:12.2f}"
                     line += f"{case['content_s'] / other['both_s']:9.2f}"

@@ -1,7 +1,4 @@
-"""Makes the README's picture from the example pictures: `python docs/make_figure.py`.
-
-Needs converted weights where `convert_vgg.py` writes them.
-"""
+"""Makes the README's picture from the example pictures: `python docs/make_figure.py`."""
 
 from pathlib import Path
 
@@ -14,7 +11,7 @@ CONTENTS = ["astronaut", "cat", "coffee"]
 STYLES = ["swirls", "woodcut", "waves", "marbling", "mosaic"]
 
 if __name__ == "__main__":
-    stylizer = Stylizer.load("vgg19")
+    stylizer = Stylizer.load("fast")
     contents = [read_picture(ROOT / f"examples/content/{name}.jpg", size=512) for name in CONTENTS]
     cells = {(row, 0): content for row, content in enumerate(contents, start=1)}
     for column, name in enumerate(STYLES, start=1):

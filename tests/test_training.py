@@ -447,6 +447,10 @@ def test_exporting_from_any_checkpoint(whole_run, tmp_path, capsys):
     assert "weights of step 2" in capsys.readouterr().out
     early = weights.read(tmp_path / "d.st", "vgg19-decoder")
     late = weights.read(whole_run / "decoder.safetensors", "vgg19-decoder")
+    with pytest.raises(SystemExit, match="0"):
+        tools.main(["export", str(whole_run), f"--output={tmp_path / 'h.st'}", "--half"])
+    half = weights.read(tmp_path / "h.st", "vgg19-decoder")
+    jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b.astype(np.float16)), half, late)
     assert not np.array_equal(early["conv1_1"]["kernel"], late["conv1_1"]["kernel"])
 
 

@@ -33,6 +33,8 @@ class Export:
     """Of which checkpoint; by default the newest."""
     output: Path = Path("decoder.safetensors")
     """Where to write it."""
+    half: bool = False
+    """In float16, as the weights that ship."""
     debug: bool = False
     """Show a traceback on failure."""
 
@@ -74,7 +76,7 @@ def _export(options: Export) -> None:
         initial_state(config, 1), options.step
     )
     metadata = {"steps": str(int(state.step)), "config": file.read_text()}
-    export(state, options.output, config.model, metadata)
+    export(state, options.output, config.model, metadata, half=options.half)
     print(f"weights of step {int(state.step)} in {options.output}")
 
 
