@@ -411,10 +411,15 @@ def test_a_run_leaves_what_people_look_at(whole_run, random_weights):
 
 
 def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, capsys):
+    shutil.copytree(workplace / "content", tmp_path / "content")
+    (tmp_path / "content" / "5.png").write_bytes(b"no picture")
     options = {"model": "fast", "steps": 3, "reconstruct": 1, "optimizer": "muon", "ema": 0.5}
+    options |= {"content": tmp_path / "content"}
     assert train(*arguments(workplace, tmp_path / "run", **options)) == 0
     file = tmp_path / "run" / "network.safetensors"
-    assert f"infer.py --model fast --network {file}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"infer.py --model fast --network {file}" in out
+    assert "unreadable pictures skipped: 1" in out
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert ["pixel_loss" in line for line in lines] == [True, False, False]
     picture = rng.random((16, 24, 3), np.float32)

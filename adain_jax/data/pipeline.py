@@ -14,7 +14,6 @@ from jaxtyping import UInt8
 from adain_jax.data.sources import DataError, Pictures
 
 _THREADS = 8
-_AHEAD = 16
 
 
 class Batch(NamedTuple):
@@ -64,24 +63,29 @@ class Batches(Iterator[Batch]):
             dataset = grain.MapDataset.source(_Numbered(pictures)).seed(own_seed).shuffle().repeat()
             dataset = dataset.random_map(_random_crop(crop, flip))
             dataset = dataset.slice(slice(process_index, None, process_count))
-            dataset = dataset.batch(batch_size, drop_remainder=True, batch_fn=_stack)
-            options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=_AHEAD)
-            return iter(dataset.to_iter_dataset(options))
+            ahead = max(2 * batch_size, _THREADS)  # pictures
+            options = grain.ReadOptions(num_threads=_THREADS, prefetch_buffer_size=ahead)
+            singles = dataset.to_iter_dataset(options)
+            return iter(singles.batch(batch_size, drop_remainder=True, batch_fn=_stack))
 
         self._streams = stream(content, 0), stream(style, 1)
+        self._batch_size = batch_size
+        self._given = 0
 
     def __next__(self) -> Batch:
         (content, _, names), (style, index, style_names) = (next(s) for s in self._streams)
+        self._given += 1
         return Batch(content, style, index, [*names, *style_names])
 
     def get_state(self) -> dict[str, Any]:
-        """The position: the next call gives the batch after it."""
-        return {"content": self._streams[0].get_state(), "style": self._streams[1].get_state()}
+        """The position: the next call gives the batch after it. The same in every process."""
+        return {"batches": self._given}
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Goes to a position that `get_state` gave."""
-        self._streams[0].set_state(state["content"])
-        self._streams[1].set_state(state["style"])
+        self._given = state["batches"]
+        for stream in self._streams:
+            stream.set_state({"next_index": self._given * self._batch_size})
 
 
 def one_ahead(

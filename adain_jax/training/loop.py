@@ -96,6 +96,7 @@ class _Run:
         if self.first:
             agree(config)
         self.checkpoints = Checkpoints(config.run_dir / "checkpoints", config.keep)
+        self.sources = content, style
         self.batches = Batches(
             content,
             style,
@@ -109,7 +110,7 @@ class _Run:
         state = initial_state(config, len(style), init)
         if self.checkpoints.latest is not None:
             state, data = self.checkpoints.restore(state)
-            self.batches.set_state(dict(data))  # counted in batches: the same in every process
+            self.batches.set_state(dict(data))
         elif config.resume:
             raise RunError(f"{config.run_dir}: no checkpoint to go on from; leave --resume out")
         self.state: State = replicate(state)
@@ -251,6 +252,9 @@ class _Run:
         if not self.first:
             return
         config = self.config
+        skipped = sum(len(source.bad) for source in self.sources)
+        if skipped:
+            self._say(f"unreadable pictures skipped: {skipped}")
         plot([config.run_dir], config.run_dir / "curves.png")
         if config.norm == "none" and config.transform == "adain":
             name, _ = KINDS[config.model]
