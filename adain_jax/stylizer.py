@@ -1,7 +1,7 @@
 """`Stylizer`: a loaded model that stylises pictures of any size, many at once."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, pairwise
 from pathlib import Path
@@ -16,6 +16,7 @@ from adain_jax import weights
 from adain_jax.buckets import Buckets, Size, power_of_two
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
+from adain_jax.nn.network import StyleNetwork
 from adain_jax.nn.vgg19 import VGG19Network
 from adain_jax.style import AnyArray, Style
 from adain_jax.weights import Model
@@ -25,9 +26,7 @@ Pictures = Picture | Float[AnyArray, "n h w 3"] | Sequence[Picture]
 Params = Mapping[str, Any]
 T = TypeVar("T")
 
-Network = type[FastNetwork] | type[VGG19Network]
-
-NETWORKS: dict[Model, Network] = {"fast": FastNetwork, "vgg19": VGG19Network}
+NETWORKS: dict[Model, type[StyleNetwork]] = {"fast": FastNetwork, "vgg19": VGG19Network}
 CONTENT_FRAMES = 8
 STYLE_FRAMES = 4
 
@@ -218,14 +217,15 @@ class Stylizer:
 
 
 @partial(jax.jit, static_argnums=0)
-def _encode_style(network: Network, params: Params, pictures: Array, size: Array) -> Style:
-    make: Callable[..., FastNetwork | VGG19Network] = network
-    return bind(make, params).encode_style(pictures, size)
+def _encode_style(
+    network: type[StyleNetwork], params: Params, pictures: Array, size: Array
+) -> Style:
+    return bind(network, params).encode_style(pictures, size)
 
 
 @partial(jax.jit, static_argnums=0)
 def _stylise(
-    network: Network,
+    network: type[StyleNetwork],
     params: Params,
     contents: Array,
     styles: Style,

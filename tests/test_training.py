@@ -506,29 +506,48 @@ def test_killed_at_any_moment_the_losses_are_those_of_an_uninterrupted_run(workp
     assert list(losses(tmp_path / "killed")) == list(range(1, steps + 1))
 
 
-@pytest.mark.slow
-def test_two_processes_give_the_losses_of_one(workplace, tmp_path):
-    assert start(arguments(workplace, tmp_path / "one", steps=3)).wait() == 0
+def start_two(workplace, run_dir, *, pipes=None, **options):
+    """Two processes that train one run together."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [
-        start(
-            arguments(
-                workplace,
-                tmp_path / "two",
-                steps=3,
-                coordinator=f"127.0.0.1:{port}",
-                num_processes=2,
-                process_id=i,
-            )
-        )
+    options |= {"coordinator": f"127.0.0.1:{port}", "num_processes": 2}
+    return [
+        start(arguments(workplace, run_dir, process_id=i, **options), **(pipes or {}))
         for i in (0, 1)
     ]
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_losses_of_one(workplace, tmp_path):
+    assert start(arguments(workplace, tmp_path / "one", steps=3)).wait() == 0
+    processes = start_two(workplace, tmp_path / "two", steps=3)
     assert [process.wait() for process in processes] == [0, 0]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert list(one) == list(two) == [1, 2, 3]
     np.testing.assert_allclose(list(two.values()), list(one.values()), rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_signal_stops_two_processes_at_the_same_step(workplace, tmp_path):
+    """As Slurm does before the end of an allocation: to all processes, not quite at once."""
+    run_dir = tmp_path / "run"
+    pipes = {"stdout": subprocess.PIPE}
+    processes = start_two(workplace, run_dir, pipes=pipes, steps=10_000, save_every=10_000)
+    while len(losses(run_dir)) < 2:
+        assert [process.poll() for process in processes] == [None, None]
+        time.sleep(0.05)
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    first, second = (process.communicate()[0] for process in processes)
+    assert [process.returncode for process in processes] == [0, 0]
+    last = max(losses(run_dir))
+    assert f"stopped at step {last}; the same command goes on from there" in first
+    assert "stopped" not in second  # only the first process speaks
+    assert [path.name for path in (run_dir / "checkpoints").iterdir()] == [str(last)]
+    processes = start_two(workplace, run_dir, steps=last + 2)
+    assert [process.wait() for process in processes] == [0, 0]
+    assert max(losses(run_dir)) == last + 2
 
 
 # What can go wrong

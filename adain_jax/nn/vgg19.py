@@ -15,10 +15,9 @@ from adain_jax.nn.layers import (
     UpsampleConv,
     double,
     halve,
-    inside,
     max_pool,
 )
-from adain_jax.style import Style, adain, adain_regions, blend, shrink_masks, statistics
+from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.weights import CHANNELS
 
 ENCODER_CHANNELS = CHANNELS["vgg19-encoder"]
@@ -95,50 +94,21 @@ class Decoder(nnx.Module):
         return x.astype(jnp.float32)
 
 
-class VGG19Network(nnx.Module):
-    """The whole of figure 2: encoder, AdaIN, decoder. Inference only; training holds them apart."""
+class VGG19Network(StyleNetwork):
+    """The whole of figure 2: encoder, AdaIN on relu4_1, decoder."""
 
-    stride = 8  # pixels per feature at relu4_1
+    strides = (8,)
+    channels = (512,)
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.encoder = VGG19Encoder(rngs=rngs)
         self.decoder = Decoder(rngs=rngs)
 
-    def encode_style(self, pictures: Frame, size: Size | None = None) -> Style:
-        """Statistics (n, 512) of the pictures' relu4_1."""
-        return statistics(*self._features(pictures, size))
+    def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
+        """relu4_1 alone."""
+        small = None if size is None else -(-size // 8)
+        return [Scale(self.encoder(pictures, size).relu4_1, small)]
 
-    def __call__(
-        self,
-        contents: Frame,
-        styles: Style,
-        alpha: float | Float[Array, " n"] = 1.0,
-        masks: Float[Array, "n h w r"] | None = None,
-        size: Size | None = None,
-    ) -> Frame:
-        """T(c, s, alpha) of equation 14.
-
-        Args:
-            contents: float (n, h, w, 3) in [0, 1]; with `size`, h and w are multiples of 8.
-            styles: statistics (512,) or (n, 512); with masks (r, 512) or (n, r, 512).
-            alpha: strength, one number or one per picture.
-            masks: soft regions at picture size, or None for one region.
-            size: real sizes, see `adain_jax.nn.layers`.
-
-        Returns:
-            float32 (n, H, W, 3), h and w rounded up to multiples of 8; not clipped.
-        """
-        content, real = self._features(contents, size)
-        if masks is None:
-            stylised = adain(content, styles, weights=real)
-        else:
-            stylised = adain_regions(content, styles, shrink_masks(masks, self.stride, size), real)
-        small = None if size is None else -(-size // self.stride)
-        return self.decoder(blend(content, stylised, alpha), small)
-
-    def _features(self, pictures: Frame, size: Size | None) -> tuple[Frame, Array | None]:
-        """relu4_1 and which of its positions are real."""
-        features = self.encoder(pictures, size).relu4_1
-        if size is None:
-            return features, None
-        return features, inside(features, -(-size // self.stride))
+    def decode(self, scales: list[Scale]) -> Frame:
+        """What the decoder makes of it."""
+        return self.decoder(*scales[0])

@@ -66,7 +66,7 @@ class StyleDecoder(nnx.Module):
         return self.decoder(x)
 
 
-class StyleNetwork(nnx.Module):
+class TrainedNetwork(nnx.Module):
     """What is trained of --model fast: all of it."""
 
     def __init__(self, config: Config, styles: int, *, rngs: nnx.Rngs):
@@ -77,8 +77,8 @@ class StyleNetwork(nnx.Module):
         return self.network(pictures.content, self.network.encode_style(pictures.style))
 
 
-Trained = StyleDecoder | StyleNetwork
-TRAINED: dict[str, Callable[..., Trained]] = {"vgg19": StyleDecoder, "fast": StyleNetwork}
+Trained = StyleDecoder | TrainedNetwork
+TRAINED: dict[str, Callable[..., Trained]] = {"vgg19": StyleDecoder, "fast": TrainedNetwork}
 KINDS: dict[str, tuple[str, weights.Kind]] = {
     "vgg19": ("decoder", "vgg19-decoder"),
     "fast": ("network", "fast"),
