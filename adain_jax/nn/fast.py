@@ -36,22 +36,22 @@ class FastNetwork(StyleNetwork):
         """The features at half, quarter and eighth size; h and w are multiples of 8."""
         half, quarter, eighth = (None if size is None else size // s for s in self.strides)
         fine = self._apply("half_1", space_to_depth(pictures), half)
-        middle = jax.nn.relu(self._apply("quarter_1", space_to_depth(jax.nn.relu(fine)), quarter))
+        middle = _activate(self._apply("quarter_1", space_to_depth(_activate(fine)), quarter))
         middle = self._residual(middle, "quarter", 2, quarter)
-        coarse = jax.nn.relu(self._apply("eighth_1", mean_pool(middle), eighth))
+        coarse = _activate(self._apply("eighth_1", mean_pool(middle), eighth))
         coarse = self._residual(coarse, "eighth", 2, eighth)
         return [Scale(fine, half), Scale(middle, quarter), Scale(coarse, eighth)]
 
     def decode(self, scales: list[Scale]) -> Frame:
-        """Pictures (n, 8h, 8w, 3) of features, of which the coarsest are (n, h, w, 128)."""
+        """Pictures (n, 8h, 8w, 3) in [0, 1] of features, of which the coarsest are (n, h, w, 128)."""
         (fine, half), (middle, quarter), (x, eighth) = scales
         for first in (4, 6):
             x = self._residual(x, "eighth", first, eighth)
-        x = jax.nn.relu(self._apply("quarter_4", x, eighth) + middle)
+        x = _activate(self._apply("quarter_4", x, eighth) + middle)
         for first in (5, 7):
             x = self._residual(x, "quarter", first, quarter)
-        x = jax.nn.relu(self._apply("half_2", x, quarter) + fine)
-        return depth_to_space(self._apply("half_3", x, half)).astype(jnp.float32)
+        x = _activate(self._apply("half_2", x, quarter) + fine)
+        return jax.nn.sigmoid(depth_to_space(self._apply("half_3", x, half)).astype(jnp.float32))
 
     def fit(self, x: Frame, size: Size | None) -> tuple[Frame, Size | None]:
         """Mirrors pictures at their lower and right border up to a multiple of 8."""
@@ -69,12 +69,17 @@ class FastNetwork(StyleNetwork):
 
     def _residual(self, x: Frame, scale: str, first: int, size: Size | None) -> Frame:
         """x plus two convolutions of it."""
-        inner = jax.nn.relu(self._apply(f"{scale}_{first}", x, size))
+        inner = _activate(self._apply(f"{scale}_{first}", x, size))
         return x + self._apply(f"{scale}_{first + 1}", inner, size)
 
     def _apply(self, name: str, x: Frame, size: Size | None) -> Frame:
         layer: ReflectConv = getattr(self, name)
         return layer(x, size)
+
+
+def _activate(x: Frame) -> Frame:
+    """Leaky, as plain rectifiers die: one bad batch of the style loss silences them for good."""
+    return jax.nn.leaky_relu(x, 0.1)
 
 
 def space_to_depth(x: Frame) -> Frame:
