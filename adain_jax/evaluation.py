@@ -113,7 +113,7 @@ class Options:
     encoder: _File = None
     """VGG19 encoder, also of the losses; by default where convert_vgg.py wrote it."""
     decoder: _File = None
-    """Decoder weights of vgg19; by default where convert_vgg.py wrote some, else those that ship."""
+    """Decoder weights of vgg19; by default where convert_vgg.py wrote them."""
     size: int = 256
     """Side of the central squares, in pixels."""
     alpha: float = 1.0

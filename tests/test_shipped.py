@@ -17,7 +17,7 @@ from adain_jax.images import read_picture
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-SHIPPED = ("fast", "vgg19-decoder")
+SHIPPED = ("fast",)
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def test_they_are_float16_and_have_a_card(kind, nothing_converted):
     assert {array.dtype for array in load_file(path).values()} == {np.dtype(np.float16)}
     metadata = weights.header(path.read_bytes())
     assert {"config", "steps"} <= set(metadata)
+    assert "/" not in metadata["config"]  # no path of the machine that trained it
     card = path.with_suffix(".md").read_text()
     assert "train.py" in card
     assert "adain_jax.evaluation" in card
@@ -52,7 +53,7 @@ def fast():
 
 def test_the_default_takes_the_style_and_keeps_the_content(fast):
     content = read_picture(EXAMPLES / "content" / "astronaut.jpg", size=256)
-    style = read_picture(EXAMPLES / "style" / "waves.jpg", size=256)
+    style = read_picture(EXAMPLES / "style" / "swirls.jpg", size=256)
     result = fast(content, style)
 
     def distance(a, b):
@@ -62,9 +63,9 @@ def test_the_default_takes_the_style_and_keeps_the_content(fast):
             + np.abs(a.std((0, 1)) - b.std((0, 1))).sum()
         )
 
-    assert distance(result, style) < 0.3 * distance(content, style)
-    edges = [np.abs(np.diff(p.mean(-1), axis=0)).ravel() for p in (content, result)]
-    assert np.corrcoef(*edges)[0, 1] > 0.3
+    assert distance(result, style) < 0.5 * distance(content, style)
+    lightness = [picture.mean(-1).ravel() for picture in (content, result)]
+    assert np.corrcoef(*lightness)[0, 1] > 0.6
 
 
 def test_infer_needs_nothing_else(nothing_converted, tmp_path):
@@ -81,7 +82,7 @@ def test_the_paper_s_model_needs_its_encoder(nothing_converted, tmp_path, capsys
     with pytest.raises(SystemExit, match="1"):
         infer.main(["--model=vgg19", *map(str, pictures), "--output", str(tmp_path / "out")])
     error = capsys.readouterr().err
-    assert "`python convert_vgg.py --download` fetches and converts" in error
+    assert "`python convert_vgg.py --download` fetches and converts one" in error
     assert error.count("\n") == 1
 
 

@@ -179,6 +179,11 @@ class Config:
             free = tuple(name for name in free if name != "steps")
         return {key: value for key, value in asdict(self).items() if key not in free}
 
+    def recipe(self) -> dict[str, Any]:
+        """What goes into exported weights: how they were trained, and no path of any machine."""
+        recipe = {"steps": self.steps, **self.training_fields()}
+        return {key: v for key, v in recipe.items() if key not in ("content", "style")}
+
     def to_json(self) -> dict[str, Any]:
         """All fields, paths as text."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}

@@ -263,7 +263,7 @@ class _Run:
                 self.state,
                 target,
                 config.model,
-                {"steps": str(self.step), "config": json.dumps(config.to_json())},
+                {"steps": str(self.step), "config": json.dumps(config.recipe())},
             )
             self._say(f"done; use it with infer.py --model {config.model} --{name} {target}")
         else:

@@ -55,7 +55,7 @@ def default_path(kind: Kind) -> Path:
     """Where weights lie unless told otherwise: what was converted, else what ships with the package.
 
     Converted weights lie in the user's data folder, or in the one that the environment variable
-    ADAIN_JAX_DATA names. The VGG19 encoder does not ship.
+    ADAIN_JAX_DATA names. Only the fast network ships.
     """
     own = converted_path(kind)
     shipped = Path(__file__).parent / own.name
@@ -84,10 +84,12 @@ def read(path: str | Path, kind: Kind) -> Layers:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        remedy = "; `python convert_vgg.py --download` fetches and converts the VGG19 encoder"
-        raise WeightsError(
-            f"{path}: no such file{remedy if kind == 'vgg19-encoder' else ''}"
-        ) from None
+        remedy = {
+            "fast": "",
+            "vgg19-encoder": "; `python convert_vgg.py --download` fetches and converts one",
+            "vgg19-decoder": "; `python convert_vgg.py FILE` converts a published one",
+        }[kind]
+        raise WeightsError(f"{path}: no such file{remedy}") from None
     except OSError as error:
         raise WeightsError(f"{path}: {error.strerror}") from error
     try:
