@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,8 +44,6 @@ class Stylizer:
 
     Attributes:
         batch_size: how many pictures one program stylises; larger batches are split.
-        encoder_id: names the model and the weights that encode styles; styles saved with another
-            one mean nothing here.
     """
 
     def __init__(
@@ -68,7 +66,8 @@ class Stylizer:
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else 8)
         self._network = NETWORKS[model]
-        self.encoder_id = f"{model}-{_digest(params.get('encoder', params))}"
+        self._model = model
+        self._style_encoder = params.get("encoder", params)
         self._params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
@@ -115,6 +114,17 @@ class Stylizer:
             }
         return cls(params, model=model, dtype=dtype, batch_size=batch_size)
 
+    @cached_property
+    def encoder_id(self) -> str:
+        """Names the model and the weights that encode styles.
+
+        Styles saved with another one mean nothing here. From the weights as given, whatever dtype.
+        """
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(dict(self._style_encoder)):
+            digest.update(np.asarray(leaf, np.float32).tobytes())
+        return f"{self._model}-{digest.hexdigest()[:8]}"
+
     def encode_style(self, pictures: Pictures) -> Style:
         """The styles of pictures: leaves (c,) for one picture (h, w, 3), (n, c) for several.
 
@@ -125,7 +135,12 @@ class Stylizer:
         self._styles.plan(_sizes(frames))
         results: list[Style] = [Style(np.empty(0), np.empty(0))] * len(frames)
         encoded = (
-            (chosen, self._encode([frames[i] for i in chosen], frame))
+            (
+                chosen,
+                _encode_style(
+                    self._network, self._params, *_assemble([frames[i] for i in chosen], frame)
+                ),
+            )
             for chosen, frame in self._batches(frames, self._styles)
         )
         for chosen, on_device in _one_ahead(encoded):
@@ -197,9 +212,6 @@ class Stylizer:
             for start in range(0, len(indices), self.batch_size):
                 yield indices[start : start + self.batch_size], frame
 
-    def _encode(self, pictures: list[np.ndarray], frame: Size) -> Style:
-        return _encode_style(self._network, self._params, *_assemble(pictures, frame))
-
     def _stylise(
         self,
         chosen: list[int],
@@ -234,14 +246,6 @@ def _stylise(
     size: Array,
 ) -> Array:
     return jnp.clip(bind(network, params)(contents, styles, alpha, masks, size), 0, 1)
-
-
-def _digest(params: Params) -> str:
-    """Eight characters that other weights hardly share."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(dict(params)):
-        digest.update(np.asarray(leaf, np.float32).tobytes())
-    return digest.hexdigest()[:8]
 
 
 def _is_single(pictures: Pictures) -> bool:

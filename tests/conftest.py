@@ -58,3 +58,16 @@ def reference_weights() -> Path:
     if not folder:
         pytest.skip("ADAIN_JAX_TEST_WEIGHTS is not set: it names the folder with published weights")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def reference(reference_weights: Path) -> dict[str, np.ndarray]:
+    """What an independent implementation gives with the published weights."""
+    with np.load(reference_weights.parent / "parity" / "reference.npz") as archive:
+        return dict(archive)
+
+
+@pytest.fixture(scope="session")
+def square_reference(reference: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same of the square batch alone, by their names without `square/`."""
+    return {k.removeprefix("square/"): v for k, v in reference.items() if k.startswith("square/")}

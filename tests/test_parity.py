@@ -12,12 +12,6 @@ from adain_jax.style import adain, statistics
 
 
 @pytest.fixture(scope="module")
-def reference(reference_weights):
-    with np.load(reference_weights.parent / "parity" / "reference.npz") as archive:
-        return dict(archive)
-
-
-@pytest.fixture(scope="module")
 def converted(reference_weights, tmp_path_factory):
     """The two published files after `convert_vgg.py`."""
     folder = tmp_path_factory.mktemp("converted")

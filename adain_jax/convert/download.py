@@ -77,8 +77,7 @@ def _fetch(url: str, part: Path) -> None:
             part.open("ab" if resumed else "wb") as file,
             Progress(*columns, console=Console(stderr=True)) as bar,
         ):
-            name = url.rsplit("/", 1)[1]
-            task = bar.add_task(name, total=length and have + length, completed=have)
+            task = bar.add_task(part.stem, total=length and have + length, completed=have)
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
                 bar.advance(task, len(chunk))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
-from adain_jax.nn.layers import Frame, ReflectConv, Size, UpsampleConv
+from adain_jax.nn.layers import Frame, ReflectConv, Size, UpsampleConv, gather
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.weights import CHANNELS
 
@@ -56,16 +56,11 @@ class FastNetwork(StyleNetwork):
     def fit(self, x: Frame, size: Size | None) -> tuple[Frame, Size | None]:
         """Mirrors pictures at their lower and right border up to a multiple of 8."""
         n, h, w, _ = x.shape
-        frame = round_up(h), round_up(w)
-        if size is None and frame == (h, w):
+        if size is not None:
+            return gather(x, size, _mirrored), round_up(size)
+        if (round_up(h), round_up(w)) == (h, w):
             return x, None
-
-        def gather(x: Array, real: Array) -> Array:
-            rows, columns = (_mirrored(length, real[i]) for i, length in enumerate(frame))
-            return x.at[rows[:, None], columns].get(mode="promise_in_bounds")
-
-        real = jnp.array([[h, w]] * n) if size is None else size
-        return jax.vmap(gather)(x, real), None if size is None else round_up(size)
+        return gather(x, jnp.array([[h, w]] * n), _mirrored), None
 
     def _residual(self, x: Frame, scale: str, first: int, size: Size | None) -> Frame:
         """x plus two convolutions of it."""
@@ -108,5 +103,5 @@ def round_up(length: T) -> T:
 
 
 def _mirrored(length: int, size: Array) -> Array:
-    i = jnp.arange(length)
-    return jnp.clip(jnp.where(i < size, i, 2 * size - 2 - i), 0, size - 1)
+    i = jnp.arange(round_up(length))
+    return jnp.where(i < size, i, 2 * size - 2 - i)

@@ -9,6 +9,8 @@ the pictures fill the frame.
 Layers compute in the dtype of their kernel; cast the parameters to bfloat16 to convolve in it.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -111,21 +113,34 @@ def pad(x: Frame, size: Size | None, *, mode: str) -> Frame:
     if size is None:
         return jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
 
-    def gather(x: Array, size: Array) -> Array:
+    def index(length: int, size: Array) -> Array:
+        i = jnp.arange(-1, length + 1)
+        if mode == "reflect":
+            i = jnp.abs(i)
+            i = jnp.where(i == size, size - 2, i)
+        return i
+
+    return gather(x, size, index)
+
+
+def gather(x: Frame, size: Size, index: Callable[[int, Array], Array]) -> Frame:
+    """Rows and columns by number, for each picture those that suit its real size.
+
+    Args:
+        x: float (n, h, w, c).
+        size: real sizes.
+        index: of the frame's length and a picture's real one, which positions to take along an axis;
+            those outside the picture stand for its nearest.
+    """
+
+    def one(x: Array, size: Array) -> Array:
         rows, columns = (
-            _padded_index(length, size[i], mode) for i, length in enumerate(x.shape[:2])
+            jnp.clip(index(length, size[axis]), 0, size[axis] - 1)
+            for axis, length in enumerate(x.shape[:2])
         )
         return x.at[rows[:, None], columns].get(mode="promise_in_bounds")
 
-    return jax.vmap(gather)(x, size)
-
-
-def _padded_index(length: int, size: Array, mode: str) -> Array:
-    i = jnp.arange(-1, length + 1)
-    if mode == "reflect":
-        i = jnp.abs(i)
-        i = jnp.where(i == size, size - 2, i)
-    return jnp.clip(i, 0, size - 1)
+    return jax.vmap(one)(x, size)
 
 
 def convolve(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:

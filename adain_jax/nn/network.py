@@ -1,7 +1,9 @@
 """What all networks here have in common (figure 2 of the paper): encoder, AdaIN, decoder."""
 
+from itertools import accumulate
 from typing import ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -50,8 +52,7 @@ class StyleNetwork(nnx.Module):
         """Statistics (n, c) of the pictures' features."""
         scales = self.encode(*self.fit(pictures, size))
         styles = [statistics(scale.features, scale.real) for scale in scales]
-        mean, std = ([getattr(style, name) for style in styles] for name in ("mean", "std"))
-        return Style(jnp.concatenate(mean, -1), jnp.concatenate(std, -1))
+        return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
 
     def __call__(
         self,
@@ -90,6 +91,6 @@ class StyleNetwork(nnx.Module):
 
     def _split(self, style: Style) -> list[Style]:
         """The styles of the scales."""
-        ends = [sum(self.channels[: i + 1]) for i in range(len(self.channels) - 1)]
+        ends = list(accumulate(self.channels[:-1]))
         means, stds = (jnp.split(jnp.asarray(x), ends, -1) for x in (style.mean, style.std))
         return [Style(mean, std) for mean, std in zip(means, stds, strict=True)]

@@ -75,8 +75,7 @@ def _export(options: Export) -> None:
     state, _ = Checkpoints(options.folder / "checkpoints").restore(
         initial_state(config, 1), options.step
     )
-    metadata = {"steps": str(int(state.step)), "config": json.dumps(config.recipe())}
-    export(state, options.output, config.model, metadata, half=options.half)
+    export(state, options.output, config, half=options.half)
     print(f"weights of step {int(state.step)} in {options.output}")
 
 

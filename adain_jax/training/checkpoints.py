@@ -1,5 +1,6 @@
 """Checkpoints with Orbax: written in the background, whole or not at all."""
 
+import json
 import logging
 import shutil
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adain_jax import weights
+from adain_jax.training.config import Config
 from adain_jax.training.step import KINDS, State
 from adain_jax.weights import Layers
 
@@ -127,18 +129,17 @@ class Checkpoints:
         self._manager.close()
 
 
-def export(
-    state: State, path: Path, model: str, metadata: Mapping[str, str], *, half: bool = False
-) -> None:
+def export(state: State, path: Path, config: Config, *, half: bool = False) -> None:
     """Writes the weights (their moving average, if there is one) that `infer.py` reads.
 
-    With `half` as float16: half the size, 11 bits of precision.
+    With `half` as float16: half the size, 11 bits of precision. The file says how they were trained.
     """
     params = state.params if state.ema is None else state.ema
-    name, kind = KINDS[model]
+    name, kind = KINDS[config.model]
     layers: Layers = jax.device_get(params[name])
     if half:
         layers = jax.tree.map(lambda leaf: leaf.astype(np.float16), layers)
+    metadata = {"steps": str(int(state.step)), "config": json.dumps(config.recipe())}
     weights.write(path, {layer: layers[layer] for layer in weights.CHANNELS[kind]}, kind, metadata)
 
 

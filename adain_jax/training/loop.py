@@ -1,6 +1,5 @@
 """The run: from a configuration to a trained decoder, through whatever happens in between."""
 
-import json
 import math
 import signal
 import sys
@@ -259,12 +258,7 @@ class _Run:
         if config.norm == "none" and config.transform == "adain":
             name, _ = KINDS[config.model]
             target = config.run_dir / f"{name}.safetensors"
-            export(
-                self.state,
-                target,
-                config.model,
-                {"steps": str(self.step), "config": json.dumps(config.recipe())},
-            )
+            export(self.state, target, config)
             self._say(f"done; use it with infer.py --model {config.model} --{name} {target}")
         else:
             self._say(f"done; see {config.run_dir}")

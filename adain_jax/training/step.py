@@ -16,7 +16,7 @@ from adain_jax import weights
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
-from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder
+from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
 from adain_jax.training.losses import content_loss, gram_losses, style_losses, total_variation
@@ -140,6 +140,67 @@ def initial_state(config: Config, styles: int, init: Params | None = None) -> St
     return State(jnp.zeros((), jnp.int32), params, running, opt_state, ema)
 
 
+def _reconstruct(
+    config: Config, model: Trained, encoder: VGG19Encoder, batch: Mapping[str, Array]
+) -> Measurements:
+    """Each picture of a batch in its own style: mean absolute difference of pixels."""
+    pictures = _to_float(jnp.concatenate([batch["content"], batch["style"]]))
+    features = encoder(pictures).relu4_1 if config.model == "vgg19" else pictures
+    index = jnp.tile(batch["style_index"], 2)
+    result = model(Pairs(pictures, pictures), Pairs(features, features), index)
+    difference = jnp.abs(result - pictures).mean()
+    return {"loss": difference, "pixel_loss": difference}
+
+
+def _stylise(
+    config: Config,
+    model: Trained,
+    encoder: VGG19Encoder,
+    batch: Mapping[str, Array],
+    step: Array,
+) -> Measurements:
+    """The losses of equations 11 to 13, of each content with its styles."""
+    pictures = Pairs(_to_float(batch["content"]), _to_float(batch["style"]))
+    content, style_taps = encoder(pictures.content).relu4_1, encoder(pictures.style)
+    style_index = batch["style_index"]
+    if config.pairings > 1:
+        turns = range(config.pairings)
+
+        def repeat(x: Array) -> Array:
+            return jnp.concatenate([x for _ in turns])
+
+        def pair(x: Array) -> Array:
+            """Beside the k-th repetition of the contents, the styles turned by k."""
+            return jnp.concatenate([jnp.roll(x, k, axis=0) for k in turns])
+
+        pictures = Pairs(repeat(pictures.content), pair(pictures.style))
+        content = repeat(content)
+        style_taps, style_index = jax.tree.map(pair, (style_taps, style_index))
+    tap_styles = tuple(statistics(tap) for tap in style_taps)
+    result = model(pictures, Pairs(content, style_taps.relu4_1), style_index)
+    taps = encoder(result)
+
+    target = content
+    if config.content_target == "adain":
+        target = adain(content, tap_styles[-1])
+    by_mean = config.loss == "pytorch"
+    if config.style_statistic == "gram":
+        layers = gram_losses(taps, style_taps, mean_over_channels=by_mean)
+    else:
+        layers = style_losses(taps, tap_styles, mean_over_channels=by_mean)
+    measurements = {
+        "content_loss": content_loss(taps.relu4_1, target),
+        "style_loss": sum(layers.values(), jnp.zeros(())),
+        **{f"style_loss/{name}": value for name, value in layers.items()},
+    }
+    total = config.content_weight * measurements["content_loss"]
+    total += style_weight(config, step) * measurements["style_loss"]
+    if config.tv_weight:
+        measurements["tv_loss"] = total_variation(result)
+        total += config.tv_weight * measurements["tv_loss"]
+    return {"loss": total, **measurements}
+
+
 def make_train_step(
     config: Config, styles: int, *, reconstruct: bool = False
 ) -> Callable[..., tuple[State, Measurements]]:
@@ -159,31 +220,6 @@ def make_train_step(
     def cast(tree: Any) -> Any:
         return jax.tree.map(lambda leaf: leaf.astype(dtype), tree)
 
-    def encode(encoder_params: Params, pictures: Array) -> Taps:
-        return bind(VGG19Encoder, cast(encoder_params))(pictures)
-
-    def model(params: Params, running: Any) -> Trained:
-        make = partial(TRAINED[config.model], config, styles)
-        return bind(make, merge(cast(params), running))
-
-    def reconstruction_loss(
-        params: Params,
-        running: Any,
-        encoder_params: Params,
-        batch: Mapping[str, Array],
-        step: Array,
-    ) -> tuple[Array, tuple[Measurements, Any]]:
-        pictures = _to_float(jnp.concatenate([batch["content"], batch["style"]]))
-        features = pictures
-        if config.model == "vgg19":
-            features = encode(encoder_params, pictures).relu4_1
-        index = jnp.tile(batch["style_index"], 2)
-        trained = model(params, running)
-        result = trained(Pairs(pictures, pictures), Pairs(features, features), index)
-        difference = jnp.abs(result - pictures).mean()
-        measurements = {"loss": difference, "pixel_loss": difference}
-        return difference, (measurements, _pure(trained, nnx.BatchStat))
-
     def loss(
         params: Params,
         running: Any,
@@ -191,52 +227,17 @@ def make_train_step(
         batch: Mapping[str, Array],
         step: Array,
     ) -> tuple[Array, tuple[Measurements, Any]]:
-        pictures = Pairs(_to_float(batch["content"]), _to_float(batch["style"]))
-        content = encode(encoder_params, pictures.content).relu4_1
-        style_taps = encode(encoder_params, pictures.style)
-        style_index = batch["style_index"]
-        if config.pairings > 1:
-            pictures = Pairs(_repeat(pictures.content), _pair(pictures.style))
-            content, style_taps, style_index = (
-                _repeat(content),
-                jax.tree.map(_pair, style_taps),
-                _pair(style_index),
-            )
-        tap_styles = tuple(statistics(tap) for tap in style_taps)
-        trained = model(params, running)
-        result = trained(pictures, Pairs(content, style_taps.relu4_1), style_index)
-        taps = encode(encoder_params, result)
-
-        target = content
-        if config.content_target == "adain":
-            target = adain(content, tap_styles[-1])
-        by_mean = config.loss == "pytorch"
-        if config.style_statistic == "gram":
-            layers = gram_losses(taps, style_taps, mean_over_channels=by_mean)
+        encoder = bind(VGG19Encoder, cast(encoder_params))
+        make = partial(TRAINED[config.model], config, styles)
+        model = bind(make, merge(cast(params), running))
+        if reconstruct:
+            measurements = _reconstruct(config, model, encoder, batch)
         else:
-            layers = style_losses(taps, tap_styles, mean_over_channels=by_mean)
-        measurements = {
-            "content_loss": content_loss(taps.relu4_1, target),
-            "style_loss": sum(layers.values(), jnp.zeros(())),
-            **{f"style_loss/{name}": value for name, value in layers.items()},
-        }
-        total = config.content_weight * measurements["content_loss"]
-        total += style_weight(config, step) * measurements["style_loss"]
-        if config.tv_weight:
-            measurements["tv_loss"] = total_variation(result)
-            total += config.tv_weight * measurements["tv_loss"]
-        return total, ({"loss": total, **measurements}, _pure(trained, nnx.BatchStat))
+            measurements = _stylise(config, model, encoder, batch, step)
+        return measurements["loss"], (measurements, _pure(model, nnx.BatchStat))
 
-    def _repeat(x: Array) -> Array:
-        return jnp.concatenate([x] * config.pairings)
-
-    def _pair(x: Array) -> Array:
-        """Beside the k-th repetition of the contents, the styles turned by k."""
-        return jnp.concatenate([jnp.roll(x, k, axis=0) for k in range(config.pairings)])
-
-    chosen_loss = reconstruction_loss if reconstruct else loss
     value_and_grad = jax.value_and_grad(
-        jax.checkpoint(chosen_loss) if config.remat else chosen_loss, has_aux=True
+        jax.checkpoint(loss) if config.remat else loss, has_aux=True
     )
 
     def gradients(
