@@ -111,18 +111,25 @@ def normalise(x: Features, style: Style) -> Features:
     return (x - _spread(style.mean)) / _spread(style.std)
 
 
-def adain(content: Features, style: Style, *, weights: Array | None = None) -> Features:
+def adain(
+    content: Features,
+    style: Style,
+    *,
+    weights: Array | None = None,
+    content_style: Style | None = None,
+) -> Features:
     """Equation 8: sigma(y) (x - mu(x)) / sigma(x) + mu(y), for content features x and style y.
 
     Args:
         content: float (n, h, w, c).
         style: statistics (c,) or one per picture (n, c).
         weights: where content statistics are taken, float (n, h, w); everywhere by default.
+        content_style: mu(x) and sigma(x), (c,) or (n, c); by default the content's own.
 
     Returns:
         float32 (n, h, w, c).
     """
-    normalised = normalise(content, statistics(content, weights))
+    normalised = normalise(content, content_style or statistics(content, weights))
     return _spread(style.std) * normalised + _spread(style.mean)
 
 

@@ -156,6 +156,7 @@ class Stylizer:
         alpha: float | Sequence[float] = 1.0,
         *,
         masks: Sequence[Float[AnyArray, "h w"]] | Float[AnyArray, "r h w"] | None = None,
+        content_style: Style | None = None,
     ) -> Any:
         """Stylises one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any sizes.
 
@@ -167,6 +168,8 @@ class Stylizer:
                 one per content.
             masks: r regions of a single content picture (h, w, 3), each float (h, w) in [0, 1] at its
                 size; they may be soft. Pixels of no region stay unstylised.
+            content_style: statistics to normalise the contents with, as `encode_style` gives them;
+                one for all contents or one per content. By default their own.
 
         Returns:
             The same kind as `contents`, each picture in its content's exact size, clipped to [0, 1].
@@ -179,10 +182,12 @@ class Stylizer:
         if not isinstance(style, Style):
             style = self.encode_style(style)
         style, alphas, regions = _match(frames, style, alpha, masks)
+        if content_style is not None:
+            content_style = _match(frames, content_style, alpha, None)[0]
         self._contents.plan(_sizes(frames))
         results: list[np.ndarray] = [np.empty(0)] * len(frames)
         stylised = (
-            (chosen, self._stylise(chosen, frame, frames, style, alphas, regions))
+            (chosen, self._stylise(chosen, frame, frames, style, alphas, regions, content_style))
             for chosen, frame in self._batches(frames, self._contents)
         )
         for chosen, pictures in _one_ahead(stylised):
@@ -220,11 +225,13 @@ class Stylizer:
         styles: Style,
         alphas: np.ndarray,
         regions: np.ndarray | None,
+        content_style: Style | None,
     ) -> Array:
         batch, size = _assemble([pictures[i] for i in chosen], frame)
         rows = chosen + chosen[-1:] * (len(batch) - len(chosen))
         masks = None if regions is None else _assemble([regions], frame)[0]
-        args = batch, styles[rows], alphas[rows], masks, size
+        own = None if content_style is None else content_style[rows]
+        args = batch, styles[rows], alphas[rows], masks, size, own
         return _stylise(self._network, self._params, *args)
 
 
@@ -244,8 +251,10 @@ def _stylise(
     alpha: Array,
     masks: Array | None,
     size: Array,
+    content_style: Style | None,
 ) -> Array:
-    return jnp.clip(bind(network, params)(contents, styles, alpha, masks, size), 0, 1)
+    stylised = bind(network, params)(contents, styles, alpha, masks, size, content_style)
+    return jnp.clip(stylised, 0, 1)
 
 
 def _is_single(pictures: Pictures) -> bool:

@@ -61,6 +61,7 @@ class StyleNetwork(nnx.Module):
         alpha: float | Float[Array, " n"] = 1.0,
         masks: Float[Array, "n h w r"] | None = None,
         size: Size | None = None,
+        content_style: Style | None = None,
     ) -> Frame:
         """T(c, s, alpha) of equation 14.
 
@@ -70,6 +71,8 @@ class StyleNetwork(nnx.Module):
             alpha: strength, one number or one per picture.
             masks: soft regions at picture size, or None for one region.
             size: real sizes, see `adain_jax.nn.layers`.
+            content_style: statistics (c,) or (n, c) to normalise the contents with; by default
+                their own. Regions always take their own.
 
         Returns:
             float32 (n, H, W, 3), h and w rounded up to multiples of 8; not clipped.
@@ -78,10 +81,12 @@ class StyleNetwork(nnx.Module):
             masks, mask_size = self.fit(masks, size)
         transformed = []
         scales = self.encode(*self.fit(contents, size))
-        for scale, stride, style in zip(scales, self.strides, self._split(styles), strict=True):
+        own = [None] * len(scales) if content_style is None else self._split(content_style)
+        parts = zip(scales, self.strides, self._split(styles), own, strict=True)
+        for scale, stride, style, normal in parts:
             content = scale.features
             if masks is None:
-                stylised = adain(content, style, weights=scale.real)
+                stylised = adain(content, style, weights=scale.real, content_style=normal)
             else:
                 regions = shrink_masks(masks, stride, mask_size)
                 stylised = adain_regions(content, style, regions, scale.real)
