@@ -80,7 +80,7 @@ def load_image(
     `path` may also be an open file.
     """
     try:
-        with _open(path) as image:
+        with open_image(path) as image:
             target = resized(_upright_size(image), size, path, max_pixels)
             if size and image.format in ("JPEG", "MPO"):
                 shorter = min(target)  # the decoder halves as long as both sides stay above this
@@ -129,7 +129,7 @@ def picture_size(
         PictureError: as `read_picture`, as far as the header tells.
     """
     try:
-        with _open(path) as image:
+        with open_image(path) as image:
             width, height = resized(_upright_size(image), size, path, max_pixels)
     except PictureError:
         raise
@@ -200,7 +200,12 @@ def find_pictures(folder: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _open(path: str | Path | BinaryIO) -> Image.Image:
+def open_image(path: str | Path | BinaryIO) -> Image.Image:
+    """An undecoded Pillow image of one of the safe formats.
+
+    Raises:
+        PictureError: the file is missing or no picture.
+    """
     Image.init()
     try:
         image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
