@@ -1,9 +1,11 @@
 """Between RGB and the YUV of video: which matrix, which range, which way up."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from av import VideoFrame
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from jaxtyping import Int, UInt8
 
@@ -79,8 +81,7 @@ def from_rgb(pixels: Pixels, color: Color, format_: str, converter: VideoReforma
 
 def display_matrix(frame: VideoFrame) -> Int[np.ndarray, "3 3"] | None:
     """How players turn the frame; None for upright ones."""
-    for i in range(len(frame.side_data)):
-        data = frame.side_data[i]
+    for data in cast(SideDataContainer, frame.side_data):
         if data.type.name == "DISPLAYMATRIX":
             return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
     return None

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -165,7 +166,15 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
                 yield last
 
     return Clip(
-        path, (height, width), count, time_base, rate, color, frames, pixel_aspect=aspect, audio=audio
+        path,
+        (height, width),
+        count,
+        time_base,
+        rate,
+        color,
+        frames,
+        pixel_aspect=aspect,
+        audio=audio,
     )
 
 
@@ -219,10 +228,9 @@ def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
         if image.format != "GIF" and not getattr(image, "is_animated", False):
             raise VideoError(f"{path}: a still picture, not a clip")
         target = resized(image.size, size, path, max_pixels)
-    durations = []
-    for image, duration in images():
-        durations.append(duration)
-    loop = image.info.get("loop")
+    loops, durations = zip(
+        *((i.info.get("loop"), duration) for i, duration in images()), strict=True
+    )
 
     def frames() -> Iterator[Frame]:
         pts = 0
@@ -239,7 +247,7 @@ def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
         1000 * Fraction(len(durations), sum(durations)),
         Color.of_pictures(target[1], target[0]),
         frames,
-        loop=loop,
+        loop=loops[-1],
         last_duration=durations[-1],
     )
 
@@ -248,7 +256,7 @@ def _open_folder(path: Path, size: int, max_pixels: int, fps: float) -> Clip:
     paths = sorted(find_pictures(path), key=_natural)
     if not paths:
         raise VideoError(f"{path}: no picture in this folder")
-    reading: dict[str, int] = {"size": size, "max_pixels": max_pixels}
+    reading: dict[str, Any] = {"size": size, "max_pixels": max_pixels}
     height, width = picture_size(paths[0], **reading)
     for other in paths[1:]:
         if picture_size(other, **reading) != (height, width):

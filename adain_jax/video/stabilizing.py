@@ -2,12 +2,12 @@
 
 Three things make a stylised video flicker, and each has its remedy here.
 
-- AdaIN normalises each frame with its own statistics, so that what enters the picture at one side changes
-  the colours everywhere: the statistics are smoothed, an exponential moving average over time.
-- The network works on a grid of 8 pixels, and its strokes keep to the grid while the picture moves: the grid
-  is moved along, by the one shift of the whole picture that fits best (phase correlation).
-- Noise is enough for it to paint other strokes: where a pixel shows what it showed before, in the same place
-  or moved with the picture, the previous result is blended in, the less the more it differs.
+- AdaIN normalises each frame with its own statistics, so that what enters the picture at one side
+  changes the colours everywhere: the statistics are smoothed, an exponential moving average over time.
+- The network works on a grid of 8 pixels, and its strokes keep to the grid while the picture moves: the
+  grid is moved along, by the one shift of the whole picture that fits best (phase correlation).
+- Noise is enough for it to paint other strokes: where a pixel shows what it showed before, in the same
+  place or moved with the picture, the previous result is blended in, the less the more it differs.
 
 Nothing is carried over a cut.
 """
@@ -29,7 +29,7 @@ CUT = 0.15  # mean difference of frames with a cut between them
 CLEARLY = 0.7  # share of its difference that must be left for the picture to count as moved
 MARGIN = 0.01
 GRID = 8  # pixels per feature at the networks' coarsest scale
-WINDOW = 9  # pixels over which differences are averaged
+WINDOW = 17  # pixels over which differences are averaged
 
 Picture = Float[Array, "h w 3"]
 
@@ -56,10 +56,10 @@ class Stabilizer:
         """The next frames, float32 (h, w, 3) in [0, 1]: all of one size and shown at `seconds`."""
         motions, cuts, origins = [], [], []
         for before, content in zip([self._content, *contents[:-1]], contents, strict=True):
-            motion = None if before is None else _compare(before, content)
-            cut = motion is None or float(motion[2]) > CUT
-            self._origin = np.zeros(2, int) if cut else (self._origin - motion[0]) % GRID
-            motions.append(motion)
+            shift, share, difference = _compare(content if before is None else before, content)
+            cut = before is None or float(difference) > CUT
+            self._origin = np.zeros(2, int) if cut else (self._origin - np.asarray(shift)) % GRID
+            motions.append((shift, share))
             cuts.append(cut)
             origins.append(self._origin)
         on_grid = np.stack([_pad(*pair) for pair in zip(contents, origins, strict=True)])
@@ -69,7 +69,7 @@ class Stabilizer:
         results = []
         for motion, cut, (y, x), padded in zip(motions, cuts, origins, stylised, strict=True):
             result = padded[y : y + height, x : x + width]
-            self._result = result if cut else _blend(self._result, result, *motion[:2])
+            self._result = result if cut else _blend(self._result, result, *motion)
             results.append(np.asarray(self._result))
         self._content = contents[-1]
         return results

@@ -13,15 +13,17 @@ import numpy as np
 from av.codec.context import Flags
 from av.container import OutputContainer
 from av.filter import Graph
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from adain_jax.files import atomic_path
 from adain_jax.images import save_picture
 from adain_jax.video.color import from_rgb
-from adain_jax.video.reading import Clip, Frame, VideoError, opened
+from adain_jax.video.reading import Clip, Frame, VideoError
+from adain_jax.video.sound import Note, sound
 
 Write = Callable[[Frame], None]
-Note = Callable[[str], None]
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _HUNDREDTH = Fraction(1, 100)
@@ -71,8 +73,8 @@ def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator
         stream = output.add_stream("libvpx-vp9" if webm else "libx264", clip.rate, options)
         stream.width, stream.height = width, height
         # Half-size chroma in H.264 needs even sizes.
-        stream.pix_fmt = "yuv444p" if odd and not webm else "yuv420p"
-        if stream.pix_fmt == "yuv444p":
+        stream.pix_fmt = format_ = "yuv444p" if odd and not webm else "yuv420p"
+        if format_ == "yuv444p":
             note(f"{path}: {width} x {height} is odd: H.264 4:4:4, unknown to some players")
         codec = stream.codec_context
         codec.flags |= Flags.frame_duration
@@ -83,11 +85,11 @@ def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator
         codec.color_trc = clip.color.transfer
         codec.color_range = ColorRange.MPEG
         converter = VideoReformatter()
-        with _sound(clip, output, path, note) as write_sound:
+        with sound(clip, output, path, note) as write_sound:
 
             def write(frame: Frame) -> None:
                 write_sound(frame.pts * clip.time_base)
-                picture = from_rgb(frame.pixels, clip.color, stream.pix_fmt, converter)
+                picture = from_rgb(frame.pixels, clip.color, format_, converter)
                 picture.pts, picture.time_base = frame.pts, clip.time_base
                 picture.duration = frame.duration
                 output.mux(stream.encode(picture))
@@ -95,62 +97,6 @@ def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator
             yield write
             output.mux(stream.encode())
             write_sound(None)
-
-
-@contextmanager
-def _sound(
-    clip: Clip, output: OutputContainer, path: Path, note: Note
-) -> Iterator[Callable[[Fraction | None], None]]:
-    """Gives the function that writes the clip's sound up to a second, or all the rest of it.
-
-    The packets are copied where the container takes their codec, and encoded anew elsewhere.
-    """
-    if not clip.audio:
-        yield lambda until: None
-        return
-    with opened(clip.path) as source:
-        streams = {}
-        for stream in source.streams.audio:
-            if not stream.codec_context:
-                note(f"{path}: without a sound track of {clip.path} in an unknown format")
-                continue
-            name = stream.codec_context.codec.canonical_name
-            try:
-                streams[stream] = output.add_stream_from_template(stream), None
-            except ValueError:  # the container does not take it
-                webm = path.suffix.lower() == ".webm"
-                codec, rate = ("libopus", 48000) if webm else ("aac", stream.rate)
-                copy = output.add_stream(codec, rate)
-                copy.layout = stream.layout
-                streams[stream] = copy, av.AudioResampler(copy.format, copy.layout, rate)
-                note(f"{path}: sound encoded anew, {name} as {codec.removeprefix('lib')}")
-        packets = source.demux(*streams) if streams else iter(())
-        waiting = next(packets, None)
-
-        def write(until: Fraction | None) -> None:
-            nonlocal waiting
-            while waiting is not None:
-                packet = waiting
-                time = packet.dts
-                if until is not None and time is not None and time * packet.time_base > until:
-                    return
-                copy, resampler = streams[packet.stream]
-                if resampler is not None:
-                    for frame in packet.decode():
-                        for piece in resampler.resample(frame):
-                            output.mux(copy.encode(piece))
-                elif time is not None:
-                    packet.stream = copy
-                    output.mux(packet)
-                waiting = next(packets, None)
-            if until is None:
-                for copy, resampler in streams.values():
-                    if resampler is not None:
-                        for piece in resampler.resample(None):
-                            output.mux(copy.encode(piece))
-                        output.mux(copy.encode())
-
-        yield write
 
 
 @contextmanager
@@ -166,7 +112,7 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
         # A palette for every frame, and a dither that stays in place from frame to frame.
         graph = Graph()
         source = graph.add_buffer(
-            width=width, height=height, format="rgb24", time_base=_HUNDREDTH
+            width=width, height=height, format=VideoFormat("rgb24"), time_base=_HUNDREDTH
         )
         split = graph.add("split")
         palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
@@ -178,18 +124,20 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
         palette.link_to(use, 0, 1)
         use.link_to(sink)
         graph.configure()
-        last = None
+        earliest: int | None = None
 
         def write(frame: Frame) -> None:
-            nonlocal last
+            nonlocal earliest
             pts = round(frame.pts * clip.time_base / _HUNDREDTH)
-            if last is not None and pts < last + 2:  # players slow down what is faster
+            if earliest is not None and pts < earliest:
                 return
-            last = pts
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels))
+            earliest = pts + 2  # players slow down what is faster
+            picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels))
             picture.pts, picture.time_base = pts, _HUNDREDTH
             graph.push(picture)
-            output.mux(stream.encode(graph.pull()))
+            colored = graph.pull()
+            assert isinstance(colored, VideoFrame)
+            output.mux(stream.encode(colored))
 
         yield write
         output.mux(stream.encode())
