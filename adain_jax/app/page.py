@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import streamlit as st
 from PIL import Image
 from starlette.formparsers import MultiPartParser
@@ -15,6 +16,7 @@ from adain_jax import Stylizer, weights
 from adain_jax.app.painting import (
     MAX_STYLES,
     SIZES,
+    STYLE_SIZE,
     TURNS,
     Brushed,
     Color,
@@ -81,12 +83,12 @@ def main() -> None:
             wanted = _before(wanted)
         painter: Painter = st.session_state.setdefault("painter", Painter(_stylizer))
         painted = painter.paint(wanted, say)
-        with after:
-            _after(painted)
         height, width = painted.pixels.shape[:2]
         line.caption(f"{width} x {height} pixels, painted in {painted.seconds:.2f} s")
         with below:
             _downloads(wanted, painted)
+        with after:  # last, so that what is seen is what one downloads
+            st.image(painted.pixels, "Painting", "stretch", output_format="JPEG", alt="Painting")
         with strip:
             _strip(painter, wanted)
     except BusyError:
@@ -108,7 +110,10 @@ def _teller(line: DeltaGenerator) -> Say:
 
 @st.cache_resource(show_spinner=False)
 def _stylizer(model: Model) -> Stylizer:
-    return load_stylizer(model)
+    stylizer = load_stylizer(model)
+    # What the first painting needs is compiled now, not while it is timed.
+    stylizer(np.zeros((512, 768, 3), np.float32), np.zeros((STYLE_SIZE,) * 2 + (3,), np.float32))
+    return stylizer
 
 
 def _pick_content(say: Say) -> Upload:
@@ -217,17 +222,13 @@ def _is_available(model: Model) -> bool:
 def _before(wanted: Painting) -> Painting:
     """Shows the photograph, where need be with a brush, and takes what was painted on it."""
     if not isinstance(wanted.regions, Brushed):
-        st.image(wanted.content.preview, "Photograph", width="stretch")
+        st.image(wanted.content.preview, "Photograph", "stretch", alt="Photograph")
         return wanted
     kept: dict[str, list[Any]] = st.session_state.setdefault("strokes", {})
     known = kept.get(wanted.content.digest, [])
     painted = brush(wanted.content, wanted.styles, known)
     st.session_state.strokes = {wanted.content.digest: painted}
     return replace(wanted, regions=strokes(painted, len(wanted.styles)))
-
-
-def _after(painted: Painted) -> None:
-    st.image(painted.pixels, "Painting", width="stretch", output_format="JPEG")
 
 
 def _downloads(wanted: Painting, painted: Painted) -> None:
@@ -267,7 +268,8 @@ def _strip(painter: Painter, wanted: Painting) -> None:
         line.empty()
         with st.container(horizontal=True):
             for alpha, one in zip(STRIP, painted, strict=True):
-                st.image(one.pixels, f"{alpha:.0%}", width=150, output_format="JPEG")
+                name = f"{alpha:.0%}"
+                st.image(one.pixels, name, 112, output_format="JPEG", alt=name)
 
 
 def _plain(text: str) -> str:

@@ -215,18 +215,11 @@ class Painter:
 
 
 def load_stylizer(model: Model) -> Stylizer:
-    """A stylizer with frames for whatever the page computes, so that programs stay few.
-
-    The programs for a photograph of the usual size are compiled, so that they are not timed.
-    """
+    """A stylizer with frames that hold all that the page computes, so that programs stay few."""
     stylizer = Stylizer.load(model)
     shapes = [(size, min(LONGEST, size * 3 // 2 + 8)) for size in SIZES]
-    stylizer.plan([*shapes, *(shape[::-1] for shape in shapes)])
-    height, width = shapes[1]
-    stylizer(
-        np.zeros((height, width, 3), np.float32),
-        np.zeros((STYLE_SIZE, STYLE_SIZE, 3), np.float32),
-    )
+    square = max(SIZES), max(SIZES)
+    stylizer.plan([square, *shapes, *(shape[::-1] for shape in shapes)])
     return stylizer
 
 
