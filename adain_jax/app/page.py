@@ -31,7 +31,7 @@ from adain_jax.app.shelf import MAX_BYTES, OWN, Shelf, Upload, receive
 from adain_jax.app.turns import BusyError
 from adain_jax.app.widgets import brush, gallery
 from adain_jax.images import PictureError
-from adain_jax.weights import Model
+from adain_jax.weights import Model, WeightsError
 
 # Uploads stay in memory while they arrive, where Starlette would put those over 1 MB into a file.
 MultiPartParser.spool_max_size = 2 * MAX_BYTES
@@ -94,7 +94,7 @@ def main() -> None:
     except BusyError:
         line.warning("Very many people are painting just now. Please try again in a minute.")
         below.button("Try again")
-    except PictureError as error:
+    except (PictureError, WeightsError) as error:
         line.error(_plain(str(error)))
 
 
@@ -140,7 +140,7 @@ def _pick_styles(say: Say) -> tuple[tuple[Upload, ...], tuple[float, ...], Brush
         st.info(f"Pick two to {MAX_STYLES} styles.", icon=":material/touch_app:")
     if combine == MIX and len(styles) > 1:
         shares = tuple(
-            st.slider(f"How much of {style.stem}", 0, 100, 50, key=f"share-{style.digest}")
+            st.slider(f"How much of {_plain(style.stem)}", 0, 100, 50, key=f"share-{style.digest}")
             for style in styles
         )
         return styles, tuple(map(float, shares)) if any(shares) else (), None
@@ -154,10 +154,12 @@ def _regions(styles: tuple[Upload, ...], say: Say) -> Brushed | Masked:
     if way == BRUSH:
         st.caption("Paint on the photograph where each further style goes; the first is elsewhere.")
         return Brushed()
-    st.caption("A mask is a picture that is white where its style goes. Styles without share the rest.")
-    masks = []
+    st.caption(
+        "A mask is a picture that is white where its style goes. Styles without share the rest."
+    )
+    masks: list[Upload | None] = []
     for style in styles:
-        file = st.file_uploader(f"Mask of {style.stem}", TYPES, key=f"mask-{style.digest}")
+        file = st.file_uploader(f"Mask of {_plain(style.stem)}", TYPES, key=f"mask-{style.digest}")
         masks.append(None)
         if file:
             try:

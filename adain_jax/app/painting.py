@@ -210,7 +210,7 @@ class Painter:
     ) -> Style:
         picture = style.read(STYLE_SIZE)
         if recolored:
-            picture = coral(picture, self._picture(*recolored))
+            picture = np.asarray(coral(picture, self._picture(*recolored)))
         return self._load(model).encode_style(picture)
 
 
