@@ -12,7 +12,7 @@ export default function ({ data, parentElement, setStateValue }) {
   const photo = Object.assign(new Image(), { src: data.url });
   const layer = document.createElement("canvas");
   const strokes = data.strokes.map(([style, width, points]) => [style, width, [...points]]);
-  let style = data.brushes.length > 2 ? 2 : 1;
+  let style = 2;
   let current = null;
 
   const draw = () => {
