@@ -5,11 +5,16 @@ INSTALLED := .venv/installed
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
-.PHONY: demo test lint clean
+.PHONY: demo app test lint clean
 
 # Stylises the example pictures in the example styles.
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
+
+# Starts the web page; PORT=80 and the like choose where.
+PORT ?= 8501
+app: $(INSTALLED)
+	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -8,6 +8,7 @@ original release.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +39,7 @@ class Style:
     mean: Float[AnyArray, "*n c"]
     std: Float[AnyArray, "*n c"]
 
-    def __getitem__(self, index: int | slice | list[int]) -> "Style":
+    def __getitem__(self, index: Any) -> "Style":
         """Some of a batch of styles."""
         return Style(self.mean[index], self.std[index])
 
@@ -111,6 +112,26 @@ def normalise(x: Features, style: Style) -> Features:
     return (x - _spread(style.mean)) / _spread(style.std)
 
 
+def combine(parts: Sequence[Style], weights: Sequence[Float[AnyArray, "*n c"]]) -> Style:
+    """The statistics of a whole from those of its parts; on the host, in float64.
+
+    Args:
+        parts: k statistics, leaves (*n, c) each.
+        weights: k sums of the weights they were taken with (or numbers of positions), (*n, c) each.
+
+    Returns:
+        What `statistics` of all positions together would give, leaves float32 (*n, c).
+    """
+    means = np.stack([np.asarray(part.mean, np.float64) for part in parts])
+    variances = np.stack([np.square(np.asarray(part.std, np.float64)) for part in parts]) - EPSILON
+    w = np.stack([np.asarray(weight, np.float64) for weight in weights])
+    w = w / np.maximum(w.sum(0), 1e-12)
+    mean = (w * means).sum(0)
+    var = (w * (variances + np.square(means - mean))).sum(0)
+    std = np.sqrt(np.maximum(var, 0) + EPSILON)
+    return Style(mean.astype(np.float32), std.astype(np.float32))
+
+
 def adain(
     content: Features,
     style: Style,
@@ -124,7 +145,8 @@ def adain(
         content: float (n, h, w, c).
         style: statistics (c,) or one per picture (n, c).
         weights: where content statistics are taken, float (n, h, w); everywhere by default.
-        content_style: mu(x) and sigma(x), (c,) or (n, c); by default the content's own.
+        content_style: the content's statistics, (c,) or (n, c), where they are known already, as
+            for a part of a picture.
 
     Returns:
         float32 (n, h, w, c).
@@ -133,7 +155,7 @@ def adain(
     return _spread(style.std) * normalised + _spread(style.mean)
 
 
-def blend(content: Features, stylised: Features, alpha: float | Float[Array, "*n"]) -> Features:
+def blend(content: Features, stylised: Features, alpha: float | Float[AnyArray, "*n"]) -> Features:
     """Equation 14, the strength control: (1 - alpha) content + alpha stylised.
 
     `alpha` is one number or one per picture (n,): 0 gives the content back, 1 the full style; values
@@ -174,7 +196,12 @@ def mix(styles: Sequence[Style], weights: Sequence[float] | Float[Array, " k"]) 
 
 
 def adain_regions(
-    content: Features, styles: Style, masks: Float[Array, "n h w r"], weights: Array | None = None
+    content: Features,
+    styles: Style,
+    masks: Float[Array, "n h w r"],
+    *,
+    weights: Array | None = None,
+    content_styles: Style | None = None,
 ) -> Features:
     """Spatial control (section 7.3): each region in its own style.
 
@@ -188,19 +215,31 @@ def adain_regions(
             Where they sum to more than 1 they are scaled down; what is missing from 1 keeps the
             content's features.
         weights: float (n, h, w), 0 where the frame holds no picture; everywhere 1 by default.
+        content_styles: the content's statistics over each region, (r, c) or (n, r, c), where they
+            are known already.
 
     Returns:
         float32 (n, h, w, c).
     """
-    masks = masks.astype(jnp.float32)
-    masks = masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
+    masks = normalise_masks(masks)
     result = (1 - masks.sum(-1, keepdims=True)) * content
     for region in range(masks.shape[-1]):
         mask = masks[..., region]
-        style = Style(styles.mean[..., region, :], styles.std[..., region, :])
         within = mask if weights is None else mask * weights
-        result += mask[..., None] * adain(content, style, weights=within)
+        known = None if content_styles is None else _region(content_styles, region)
+        stylised = adain(content, _region(styles, region), weights=within, content_style=known)
+        result += mask[..., None] * stylised
     return result
+
+
+def normalise_masks(masks: Float[Array, "n h w r"]) -> Float[Array, "n h w r"]:
+    """Masks that sum to at most 1: scaled down where they sum to more."""
+    masks = masks.astype(jnp.float32)
+    return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
+
+
+def _region(styles: Style, region: int) -> Style:
+    return Style(styles.mean[..., region, :], styles.std[..., region, :])
 
 
 def shrink_masks(

@@ -168,7 +168,7 @@ def test_batches_larger_than_the_batch_size(model, params, stylizer, style):
 @pytest.mark.parametrize(
     ("contents", "options", "message"),
     [
-        (np.zeros((4, 4, 3), np.uint8), {}, "must be float"),
+        (np.zeros((4, 4, 3), np.int32), {}, "must be float"),
         (np.zeros((4, 4), np.float32), {}, r"shape \(h, w, 3\)"),
         (np.zeros((0, 4, 3), np.float32), {}, r"shape \(h, w, 3\)"),
         (np.zeros((3, 4, 4, 3), np.float32), {"alpha": [1, 0]}, "3 contents need one alpha or 3"),

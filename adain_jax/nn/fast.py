@@ -26,6 +26,9 @@ class FastNetwork(StyleNetwork):
 
     strides = (2, 4, 8)
     channels = (24, 64, 128)
+    encoder_reach = (2, 14, 38)
+    decoder_reach = 56
+    bytes_per_pixel = 240
 
     def __init__(self, *, rngs: nnx.Rngs):
         for name, channels in CHANNELS["fast"].items():

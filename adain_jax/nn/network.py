@@ -9,7 +9,16 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from adain_jax.nn.layers import Frame, Size, inside
-from adain_jax.style import Style, adain, adain_regions, blend, shrink_masks, statistics
+from adain_jax.style import (
+    AnyArray,
+    Style,
+    adain,
+    adain_regions,
+    blend,
+    normalise_masks,
+    shrink_masks,
+    statistics,
+)
 
 
 class Scale(NamedTuple):
@@ -35,9 +44,15 @@ class StyleNetwork(nnx.Module):
     """Pixels per feature of each scale, the finest first; the last is a multiple of the others."""
     channels: ClassVar[tuple[int, ...]]
     """Of each scale."""
+    encoder_reach: ClassVar[tuple[int, ...]]
+    """How many pixels beyond its own a feature of each scale depends on, at most."""
+    decoder_reach: ClassVar[int]
+    """How many pixels beyond itself a decoded pixel's features lie, at most."""
+    bytes_per_pixel: ClassVar[int]
+    """Of memory that stylising takes, about, in float32."""
 
     def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
-        """The features that AdaIN works on, scale by scale."""
+        """The features that AdaIN works on, scale by scale, of pictures that were `fit`."""
         raise NotImplementedError
 
     def decode(self, scales: list[Scale]) -> Frame:
@@ -50,16 +65,31 @@ class StyleNetwork(nnx.Module):
 
     def encode_style(self, pictures: Frame, size: Size | None = None) -> Style:
         """Statistics (n, c) of the pictures' features."""
-        scales = self.encode(*self.fit(pictures, size))
-        styles = [statistics(scale.features, scale.real) for scale in scales]
+        return self.describe(self.encode(*self.fit(pictures, size)))
+
+    def describe(
+        self, scales: list[Scale], weights: list[Float[Array, "n h w"] | None] | None = None
+    ) -> Style:
+        """Statistics (n, c) of features, over the real positions or by the weights of each scale."""
+        weights = weights or [scale.real for scale in scales]
+        styles = [statistics(scale.features, w) for scale, w in zip(scales, weights, strict=True)]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
+
+    def regions(
+        self, masks: Float[AnyArray, "n h w r"] | None, size: Size | None
+    ) -> list[Float[Array, "n h w r"]] | None:
+        """Masks of pictures of these sizes as every scale sees them, summing to at most 1."""
+        if masks is None:
+            return None
+        masks, size = self.fit(jnp.asarray(masks), size)
+        return [normalise_masks(shrink_masks(masks, stride, size)) for stride in self.strides]
 
     def __call__(
         self,
         contents: Frame,
         styles: Style,
-        alpha: float | Float[Array, " n"] = 1.0,
-        masks: Float[Array, "n h w r"] | None = None,
+        alpha: float | Float[AnyArray, " n"] = 1.0,
+        masks: Float[AnyArray, "n h w r"] | None = None,
         size: Size | None = None,
         content_style: Style | None = None,
     ) -> Frame:
@@ -71,25 +101,44 @@ class StyleNetwork(nnx.Module):
             alpha: strength, one number or one per picture.
             masks: soft regions at picture size, or None for one region.
             size: real sizes, see `adain_jax.nn.layers`.
-            content_style: statistics (c,) or (n, c) to normalise the contents with; by default
-                their own. Regions always take their own.
+            content_style: see `stylise`.
 
         Returns:
             float32 (n, H, W, 3), h and w rounded up to multiples of 8; not clipped.
         """
-        if masks is not None:
-            masks, mask_size = self.fit(masks, size)
-        transformed = []
         scales = self.encode(*self.fit(contents, size))
+        return self.stylise(scales, styles, alpha, self.regions(masks, size), content_style)
+
+    def stylise(
+        self,
+        scales: list[Scale],
+        styles: Style,
+        alpha: float | Float[AnyArray, " n"] = 1.0,
+        regions: list[Float[Array, "n h w r"]] | None = None,
+        content_style: Style | None = None,
+    ) -> Frame:
+        """T(c, s, alpha) of equation 14, of the features of c.
+
+        Args:
+            scales: as `encode` gives them.
+            styles, alpha: see `__call__`.
+            regions: as the method of that name gives them.
+            content_style: the contents' own statistics, where they are not those of `scales`, which
+                may be parts of pictures; of the shape of `styles`.
+
+        Returns:
+            float32 (n, H, W, 3); not clipped.
+        """
         own = [None] * len(scales) if content_style is None else self._split(content_style)
-        parts = zip(scales, self.strides, self._split(styles), own, strict=True)
-        for scale, stride, style, normal in parts:
+        transformed = []
+        for i, (scale, style) in enumerate(zip(scales, self._split(styles), strict=True)):
             content = scale.features
-            if masks is None:
-                stylised = adain(content, style, weights=scale.real, content_style=normal)
+            if regions is None:
+                stylised = adain(content, style, weights=scale.real, content_style=own[i])
             else:
-                regions = shrink_masks(masks, stride, mask_size)
-                stylised = adain_regions(content, style, regions, scale.real)
+                stylised = adain_regions(
+                    content, style, regions[i], weights=scale.real, content_styles=own[i]
+                )
             blended = blend(content, stylised, alpha).astype(content.dtype)
             transformed.append(Scale(blended, scale.size))
         return self.decode(transformed)

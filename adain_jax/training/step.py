@@ -10,13 +10,14 @@ import numpy as np
 import optax
 import optax.contrib
 from flax import nnx
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Array, Float
 
 from adain_jax import weights
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
+from adain_jax.pixels import to_float
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
 from adain_jax.training.losses import content_loss, gram_losses, style_losses, total_variation
@@ -144,7 +145,7 @@ def _reconstruct(
     config: Config, model: Trained, encoder: VGG19Encoder, batch: Mapping[str, Array]
 ) -> Measurements:
     """Each picture of a batch in its own style: mean absolute difference of pixels."""
-    pictures = _to_float(jnp.concatenate([batch["content"], batch["style"]]))
+    pictures = to_float(jnp.concatenate([batch["content"], batch["style"]]))
     features = encoder(pictures).relu4_1 if config.model == "vgg19" else pictures
     index = jnp.tile(batch["style_index"], 2)
     result = model(Pairs(pictures, pictures), Pairs(features, features), index)
@@ -160,7 +161,7 @@ def _stylise(
     step: Array,
 ) -> Measurements:
     """The losses of equations 11 to 13, of each content with its styles."""
-    pictures = Pairs(_to_float(batch["content"]), _to_float(batch["style"]))
+    pictures = Pairs(to_float(batch["content"]), to_float(batch["style"]))
     content, style_taps = encoder(pictures.content).relu4_1, encoder(pictures.style)
     style_index = batch["style_index"]
     if config.pairings > 1:
@@ -323,12 +324,6 @@ def shard(tree: Any) -> Any:
 def _local_sharding(*axes: str) -> jax.sharding.NamedSharding:
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
-
-
-def _to_float(pictures: UInt8[Array, "n h w 3"] | Float[Array, "n h w 3"]) -> Array:
-    if jnp.issubdtype(pictures.dtype, jnp.floating):
-        return pictures
-    return pictures.astype(jnp.float32) / 255
 
 
 def _pure(model: nnx.Module, kind: type[nnx.Variable]) -> Any:

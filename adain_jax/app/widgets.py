@@ -1,0 +1,64 @@
+"""Two widgets that Streamlit lacks: a gallery to pick pictures from, and a brush for regions."""
+
+import base64
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from adain_jax.app.shelf import Upload
+
+
+def _source(name: str) -> str:
+    return Path(__file__).with_name(name).read_text()
+
+
+_gallery = st.components.v2.component(
+    "adain_gallery",
+    html='<div id="list" role="group"></div>',
+    css=_source("gallery.css"),
+    js=_source("gallery.js"),
+)
+_brush = st.components.v2.component(
+    "adain_brush", html=_source("brush.html"), css=_source("brush.css"), js=_source("brush.js")
+)
+
+
+def gallery(
+    label: str,
+    pictures: Sequence[Upload],
+    picked: Sequence[Upload],
+    on_pick: Callable[[str], None],
+) -> None:
+    """Thumbnails; `on_pick` is called with the digest of one that was clicked."""
+    key = f"gallery-{label}"
+    data = {
+        "label": label,
+        "pictures": [
+            {"id": one.digest, "name": one.stem, "url": _url(one.thumbnail)} for one in pictures
+        ],
+        "picked": [one.digest for one in picked],
+    }
+    _gallery(key=key, data=data, on_clicked_change=lambda: on_pick(st.session_state[key].clicked))
+
+
+def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list[Any]:
+    """The photograph to paint regions on, beginning with `strokes`; gives the strokes there are now.
+
+    Each is [style, width, [x, y, x, y, ...]], see `painting.Stroke`, straight from the browser.
+    """
+    names = ["leave as it is", *(style.stem for style in styles)]
+    key = "-".join(["brush", content.digest, *(style.digest for style in styles)])
+    data = {
+        "key": key,
+        "url": _url(content.preview),
+        "brushes": [{"style": number, "name": name} for number, name in enumerate(names)],
+        "strokes": strokes,
+    }
+    painted = _brush(key=key, data=data, on_strokes_change=lambda: None).strokes
+    return strokes if painted is None else painted
+
+
+def _url(jpeg: bytes) -> str:
+    return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()

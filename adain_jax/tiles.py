@@ -1,0 +1,102 @@
+"""How a large picture is cut so that its parts together give what the whole would.
+
+Each tile is computed with a halo as wide as the network sees, so that what is missing beyond it never
+reaches what is kept. At the picture's border there is no halo: the network mirrors there, as it does
+for the whole. All tiles of a picture have one size, so that one program computes them.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from adain_jax.buckets import Size
+
+MEMORY = 640 << 20  # bytes that the computation of a tile may take; larger ones are hardly faster
+SMALLEST = 128
+
+
+class Window(NamedTuple):
+    """A stretch of rows or columns: computed from start to stop, kept from first to last."""
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+    @property
+    def computed(self) -> slice:
+        """What is computed, of the picture."""
+        return slice(self.start, self.stop)
+
+    @property
+    def kept(self) -> slice:
+        """What is kept, of the picture."""
+        return slice(self.first, self.last)
+
+    @property
+    def core(self) -> slice:
+        """What is kept, of what is computed."""
+        return slice(self.first - self.start, self.last - self.start)
+
+
+class Tile(NamedTuple):
+    """A part of a picture."""
+
+    rows: Window
+    columns: Window
+
+
+def cut(size: Size, side: int, halo: int, multiple: int) -> list[Tile]:
+    """Tiles that cover a picture, in reading order.
+
+    Args:
+        size: height and width of the picture.
+        side: what is kept of a tile has about this many pixels per side, or fewer.
+        halo: how far tiles reach beyond what is kept of them.
+        multiple: tiles begin at multiples of so many pixels, the network's last stride.
+    """
+    rows, columns = (_windows(length, side, halo, multiple) for length in size)
+    return [Tile(row, column) for row in rows for column in columns]
+
+
+def _windows(length: int, side: int, halo: int, multiple: int) -> list[Window]:
+    """Windows of one extent, spread so that neighbours share twice the halo or more."""
+
+    def up(number: int) -> int:
+        return -(-number // multiple) * multiple
+
+    whole, halo = up(length), up(halo)
+    n = -(-whole // side)
+    extent = up(-(-(whole + (n - 1) * 2 * halo) // n))
+    if extent >= whole:
+        n, extent = 1, whole
+    starts = [min(i * (extent - 2 * halo), whole - extent) for i in range(n)]
+    lasts = [*(start + extent - halo for start in starts[:-1]), length]
+    firsts = [0, *lasts[:-1]]
+    return [
+        Window(start, min(start + extent, length), first, last)
+        for start, first, last in zip(starts, firsts, lasts, strict=True)
+    ]
+
+
+def automatic_side(bytes_per_pixel: int) -> int:
+    """The side of tiles that fit into the memory that is free."""
+    side = math.isqrt(min(free_memory() // 4, MEMORY) // bytes_per_pixel)
+    return max(side // 8 * 8, SMALLEST)
+
+
+def free_memory() -> int:
+    """Bytes that are free: of the accelerator, or of the machine or the container around it."""
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "bytes_limit" in stats:
+        return stats["bytes_limit"] - stats["bytes_in_use"]
+    import psutil
+
+    free = psutil.virtual_memory().available
+    limit, used = (Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
+    try:
+        return min(free, int(limit.read_text()) - int(used.read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free

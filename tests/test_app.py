@@ -1,0 +1,589 @@
+"""The web page: its parts one by one, and all of it in a real browser."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adain_jax import Stylizer, mix
+from adain_jax.images import PictureError, read_mask, read_picture
+from adain_jax.style import Style
+
+pytest.importorskip("streamlit", reason="the web page needs the extra `app`")
+
+from streamlit.testing.v1 import AppTest
+
+from adain_jax.app import painting
+from adain_jax.app.painting import (
+    MAX_POINTS,
+    SIZES,
+    Brushed,
+    Masked,
+    Painted,
+    Painting,
+    Recent,
+    Stroke,
+    load_stylizer,
+    strokes,
+)
+from adain_jax.app.shelf import LONGEST, MAX_BYTES, OWN, Shelf, Upload, receive
+from adain_jax.app.turns import BusyError, Turns
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+    from websockets.sync.connection import Connection
+
+ROOT = Path(__file__).parent.parent
+STYLES = ROOT / "examples/style"
+
+
+def png(width: int, height: int, seed: int = 0) -> bytes:
+    """A picture with something in it."""
+    rng = np.random.default_rng(seed)
+    small = rng.integers(0, 256, (5, 5, 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC).save(data, "PNG")
+    return data.getvalue()
+
+
+def upload(seed: int = 0) -> Upload:
+    return receive(f"{seed}.png", png(20, 16, seed))
+
+
+# Shelf
+
+
+def test_files_that_are_no_pictures_are_refused_by_name() -> None:
+    for name, data, problem in (
+        ("text.jpg", b"not a picture", "not a picture"),
+        ("empty.png", b"", "not a picture"),
+        ("half.png", png(300, 300)[:-2000], "damaged"),
+        ("../../etc/passwd", b"root:x:0:0", "passwd: not a picture"),
+        ("large.png", bytes(MAX_BYTES + 1), "larger than 20 MB"),
+    ):
+        with pytest.raises(PictureError, match=problem) as error:
+            receive(name, data)
+        assert str(error.value).startswith(name)
+
+
+def test_pixels_are_counted_before_they_are_decoded() -> None:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        crc = zlib.crc32(kind + data).to_bytes(4, "big")
+        return len(data).to_bytes(4, "big") + kind + data + crc
+
+    side = (30_000).to_bytes(4, "big")
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", side + side + bytes([8, 2, 0, 0, 0]))
+    bomb += chunk(b"IDAT", zlib.compress(bytes(90_000))) + chunk(b"IEND", b"")
+    with pytest.raises(PictureError, match="30000 x 30000 pixels are more than") as error:
+        receive("bomb.png", bomb)
+    assert "--" not in str(error.value)  # no advice for the command line
+
+
+def test_long_pictures_are_shrunk() -> None:
+    picture = receive("long.png", png(3000, 300)).read(1024)
+    assert max(picture.shape) == LONGEST
+
+
+def test_a_shelf_keeps_the_last_few_and_always_has_one_picked() -> None:
+    shelf = Shelf.of("style", "waves")
+    assert [one.stem for one in shelf.picked] == ["waves"]
+    own = [upload(seed) for seed in range(OWN + 2)]
+    for one in own:
+        shelf.add(one)
+    assert shelf.own == own[:1:-1]
+    assert shelf.picked == own[-1:]
+    shelf.pick("nothing")
+    assert shelf.picked == own[-1:]
+
+    mosaic, waves = (one for one in shelf.examples if one.stem in ("mosaic", "waves"))
+    shelf.pick(mosaic.digest, 2)
+    assert shelf.picked == [own[-1], mosaic]
+    shelf.pick(waves.digest, 2)
+    assert shelf.picked == [mosaic, waves]
+    shelf.pick(mosaic.digest, 2)
+    shelf.pick(waves.digest, 2)
+    assert shelf.picked == [waves]
+
+
+# Painting
+
+
+def test_results_kept_are_bounded_by_bytes() -> None:
+    recent = Recent(limit=3000)
+    wanted = [Painting(upload(seed), (upload(),)) for seed in range(4)]
+    for one in wanted:
+        recent.put(one, Painted(np.zeros((16, 20, 3), np.uint8), 0.1))
+    kept = [recent.get(one) is not None for one in wanted]
+    assert kept == [False, True, True, True]
+
+
+def test_all_sizes_are_computed_in_eight_frames() -> None:
+    stylizer = load_stylizer("fast")
+    rng = np.random.default_rng(0)
+    frames = set()
+    for size in SIZES:
+        for shape in ((size, int(rng.integers(size, LONGEST + 1))) for _ in range(50)):
+            frames |= {stylizer.frame(shape), stylizer.frame(shape[::-1])}
+    assert len(frames) <= 8
+    assert max(height * width for height, width in frames) == 1024 * LONGEST
+
+
+def test_brush_strokes_become_masks_of_any_size() -> None:
+    stroke = Stroke(2, 0.2, ((0.25, 0.5), (0.75, 0.5)))
+    first, second = Brushed((stroke,)).masks((80, 160), 2)
+    y, x = np.mgrid[:80, :160]
+    distance = np.hypot(x - np.clip(x, 40, 120), y - 40)
+    assert (second[distance < 15] == 1).all()
+    assert (second[distance > 17] == 0).all()
+    assert (first + second == 1).all()
+    plain, _ = Brushed((stroke, Stroke(0, 2, ((0.5, 0.5),)))).masks((80, 160), 2)
+    assert not plain.any()
+
+
+def test_masks_that_are_missing_share_the_rest() -> None:
+    data = io.BytesIO()
+    Image.fromarray(np.array([[255, 0]], np.uint8)).save(data, "PNG")
+    mask = receive("mask.png", data.getvalue())
+    given, *rest = Masked((mask, None, None)).masks((8, 16), 3)
+    assert (given[:, :4] == 1).all()
+    assert (given[:, -4:] == 0).all()
+    for other in rest:
+        np.testing.assert_allclose(other, (1 - given) / 2)
+
+
+def test_strokes_from_the_browser_are_not_trusted() -> None:
+    good = [2, 0.1, [0.5, 0.5, 2, -1]]
+    bad = [None, [], [1, 2], ["a", 0.1, [0, 0]], [1, 0.1, [0, 0, 0]], [1, 0.1, []], {"a": 1}]
+    bad += [[1, 0.1, [float("nan"), 0]], [float("inf"), 0.1, [0, 0]], "strokes", [1, 0.1, "ab"]]
+    assert strokes([*bad, good], 3) == Brushed((Stroke(2, 0.1, ((0.5, 0.5), (1, 0))),))
+    (wild,) = strokes([[99, 99, [0, 0]]], 3).strokes
+    assert (wild.style, wild.width) == (3, 1)
+    many = [[1, 0.1, [0.5, 0.5] * 1000]] * 1000
+    assert sum(len(one.points) for one in strokes(many, 2).strokes) <= MAX_POINTS
+
+
+# Turns
+
+
+def test_turns_come_in_order_and_too_many_are_sent_away() -> None:
+    turns = Turns(at_once=1, waiting=3)
+    served: list[int] = []
+    said: dict[int, list[int]] = {}
+    threads = []
+
+    def wait(number: int) -> None:
+        with turns.turn(said.setdefault(number, []).append):
+            served.append(number)
+
+    with turns.turn(lambda ahead: None):
+        for number in range(3):
+            threads.append(threading.Thread(target=wait, args=(number,)))
+            threads[-1].start()
+            while not said.get(number):  # until it stands in line
+                threads[-1].join(0.001)
+        with pytest.raises(BusyError), turns.turn(lambda ahead: None):
+            pass
+        assert served == []
+    for thread in threads:
+        thread.join(10)
+    assert served == [0, 1, 2]
+    assert [said[number][0] for number in range(3)] == [1, 2, 3]
+    assert all(ahead[-1] == 0 for ahead in said.values())
+
+
+def test_who_leaves_the_line_gives_up_the_place() -> None:
+    turns = Turns(at_once=1, waiting=1)
+
+    def leave(ahead: int) -> None:
+        raise KeyboardInterrupt
+
+    with turns.turn(lambda ahead: None):
+        for _ in range(3):
+            with pytest.raises(KeyboardInterrupt), turns.turn(leave):
+                pass
+    with turns.turn(lambda ahead: None):
+        pass
+
+
+# The page, without a browser
+
+
+def test_when_too_many_wait_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = Turns(at_once=1, waiting=0)
+    monkeypatch.setattr(painting, "TURNS", turns)
+    with turns.turn(lambda ahead: None):
+        page = AppTest.from_file(ROOT / "app.py").run()
+        assert "try again" in page.warning[0].value
+        assert not page.exception
+        assert page.button[0].click().run().warning
+
+
+def test_networks_are_offered_where_their_weights_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ADAIN_JAX_DATA", str(tmp_path))
+    turns = Turns(at_once=1, waiting=0)
+    monkeypatch.setattr(painting, "TURNS", turns)
+
+    def lists() -> list[str]:
+        return [one.label for one in AppTest.from_file(ROOT / "app.py").run().selectbox]
+
+    with turns.turn(lambda ahead: None):  # nothing is painted
+        (tmp_path / "vgg19-encoder.safetensors").touch()
+        assert lists() == ["Colours", "Size"]
+        (tmp_path / "vgg19-decoder.safetensors").touch()
+        assert lists() == ["Colours", "Size", "Network"]
+
+
+# The page, in Chromium
+
+CHROMIUM = shutil.which("chromium")
+in_browser = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CHROMIUM, reason="chromium is not installed (apt-get install chromium)"),
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the page, with nothing but the fast network."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    folder = tmp_path_factory.mktemp("server")
+    options = ["--server.port", str(port), "--server.headless", "true"]
+    options += ["--server.address", "127.0.0.1"]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "streamlit", "run", "app.py", *options],
+            cwd=ROOT,
+            env={**os.environ, "ADAIN_JAX_DATA": str(folder), "TMPDIR": str(folder)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        for _ in range(300):
+            assert process.poll() is None, (folder / "log").read_text()
+            try:
+                with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.1)
+        yield address
+        assert process.poll() is None, (folder / "log").read_text()
+        assert "Traceback" not in (folder / "log").read_text()
+        assert [path.name for path in folder.iterdir()] == ["log"]  # nothing else was written
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright
+
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", *camera]
+        )
+        yield browser
+        browser.close()
+
+
+class Visit:
+    """One person with the page open."""
+
+    def __init__(self, page: "Page", address: str):
+        self.page = page
+        page.set_default_timeout(30_000)
+        page.goto(address)
+        self.painting = page.get_by_role("img", name="Painting")
+        self.painting.wait_for()
+
+    def change(self, act: Callable[[], object]) -> str:
+        """Does something that changes the painting, and gives the new one's address."""
+        before = self.source()
+        act()
+        return self.changed(before)
+
+    def source(self) -> str:
+        """The painting's address, the same for the same pixels."""
+        return self.painting.get_attribute("src") or ""
+
+    def changed(self, before: str) -> str:
+        """Waits for another painting."""
+        self.page.wait_for_function(
+            "before => ![...document.images].some(image => image.getAttribute('src') === before)",
+            arg=before,
+        )
+        self.painting.wait_for()
+        return self.source()
+
+    def choose(self, name: str, option: str) -> None:
+        """Chooses from a list that folds out."""
+        box = self.page.get_by_role("combobox", name=name)
+        box.fill(option)
+        box.press("Enter")
+
+    def small(self) -> None:
+        """Asks for a small result."""
+        self.change(lambda: self.choose("Size", "Small"))
+
+    def combine(self, way: str) -> None:
+        """Asks for one style, a mix, or styles by region."""
+        self.page.get_by_role("radio", name=way).click()
+
+    def pick(self, name: str) -> None:
+        """Clicks a thumbnail."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def move(self, slider: str) -> None:
+        """Moves a slider one step to the left."""
+        self.page.get_by_role("slider", name=slider).press("ArrowLeft")
+
+    def bring(self, data: bytes, name: str = "mine.png", place: int = 0) -> None:
+        """Uploads a file in the page's first, second, ... place for files."""
+        files = [{"name": name, "mimeType": "image/png", "buffer": data}]
+        self.page.locator("input[type=file]").nth(place).set_input_files(files)
+
+    def gallery(self, name: str) -> list[str]:
+        """The names of pictures to pick from."""
+        buttons = self.page.get_by_role("group", name=name).get_by_role("button")
+        return [one.get_attribute("title") or "" for one in buttons.all()]
+
+    def download(self, kind: str = "PNG") -> np.ndarray:
+        """The pixels of the file that one gets."""
+        with self.page.expect_download() as download:
+            self.page.get_by_role("button", name=f"Download {kind}").click()
+        with Image.open(download.value.path()) as image:
+            assert image.format == kind
+            return np.asarray(image)
+
+
+@pytest.fixture
+def visit(server: str, browser: "Browser") -> Iterator[Callable[..., Visit]]:
+    """Opens the page, for somebody of their own each time."""
+    contexts = []
+
+    def visit(width: int = 1280, height: int = 900) -> Visit:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        return Visit(contexts[-1].new_page(), server)
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def stylizer() -> Stylizer:
+    """The same network, in the same frames, without the page."""
+    return load_stylizer("fast")
+
+
+def style(stylizer: Stylizer, name: str) -> Style:
+    return stylizer.encode_style(read_picture(STYLES / f"{name}.jpg", size=512))
+
+
+def rounded(picture: np.ndarray) -> np.ndarray:
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+class TestPage:
+    pytestmark = in_browser
+
+    def test_upload_slider_mix_and_download(
+        self, visit: Callable[..., Visit], stylizer: Stylizer, tmp_path: Path
+    ) -> None:
+        data = png(150, 100, 1)
+        (tmp_path / "mine.png").write_bytes(data)
+        content = read_picture(tmp_path / "mine.png", size=256)
+        marbling, waves = style(stylizer, "marbling"), style(stylizer, "waves")
+        one = visit()
+        link = one.page.get_by_role("link", name="adaptive instance normalisation")
+        assert link.get_attribute("href") == "https://arxiv.org/abs/1703.06868"
+        assert one.gallery("photographs") == ["astronaut", "cat", "coffee", "rocket"]
+        assert len(one.gallery("styles")) == len(list(STYLES.glob("*.jpg")))
+        one.small()
+        one.change(lambda: one.bring(data))
+        assert one.gallery("photographs")[0] == "mine"
+        np.testing.assert_array_equal(one.download(), rounded(stylizer(content, marbling)))
+
+        one.change(lambda: one.move("Strength"))
+        expected = rounded(stylizer(content, marbling, 0.95))
+        np.testing.assert_array_equal(one.download(), expected)
+        jpeg = one.download("JPEG").astype(int)
+        assert jpeg.shape == expected.shape
+        assert np.abs(jpeg - expected).mean() < 4
+
+        one.combine("A mix")
+        one.change(lambda: one.pick("waves"))
+        one.change(lambda: one.move("How much of waves"))
+        mixed = mix([marbling, waves], [50, 49])
+        np.testing.assert_array_equal(one.download(), rounded(stylizer(content, mixed, 0.95)))
+
+        one.change(lambda: one.choose("Colours", "exactly"))
+        chroma = one.download().astype(np.float32)
+        blue = [
+            picture[..., 2] - picture @ [0.299, 0.587, 0.114] for picture in (chroma, 255 * content)
+        ]
+        inside = ((chroma > 0) & (chroma < 255)).all(-1)
+        assert inside.mean() > 0.5
+        np.testing.assert_allclose(blue[0][inside], blue[1][inside], atol=2)
+
+        one.page.get_by_text("Show all strengths").click()
+        for name in ("0%", "25%", "50%", "75%", "100%"):
+            one.page.get_by_role("img", name=name, exact=True).wait_for()
+
+    def test_regions_by_brush_and_by_mask(
+        self, visit: Callable[..., Visit], stylizer: Stylizer, tmp_path: Path
+    ) -> None:
+        one = visit()
+        one.small()
+        one.combine("By region")
+        bare = one.change(lambda: one.pick("waves"))
+        canvas = one.page.locator("canvas")
+        box = canvas.bounding_box()
+        assert box
+        mouse = one.page.mouse
+
+        def stroke() -> None:
+            mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.1 * box["height"])
+            mouse.down()
+            mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.9 * box["height"], steps=5)
+            mouse.up()
+
+        brushed = one.change(stroke)
+        assert one.change(one.page.get_by_role("button", name="Undo").click) == bare
+        assert one.change(stroke) == brushed
+        assert one.change(one.page.get_by_role("button", name="Clear").click) == bare
+
+        mask = np.zeros((30, 45), np.uint8)
+        mask[:, 20:] = 255
+        mask[10:, :20] = 100
+        Image.fromarray(mask).save(tmp_path / "mask.png")
+        one.change(one.page.get_by_role("radio", name="Upload masks").click)
+        one.change(lambda: one.bring((tmp_path / "mask.png").read_bytes(), "mask.png", place=3))
+        content = read_picture(ROOT / "examples/content/cat.jpg", size=256)
+        second = read_mask(tmp_path / "mask.png", content.shape[:2], size=min(content.shape[:2]))
+        styles = Style.stack([style(stylizer, "marbling"), style(stylizer, "waves")])
+        expected = rounded(stylizer(content, styles, masks=[1 - second, second]))
+        np.testing.assert_array_equal(one.download(), expected)
+
+    def test_a_broken_upload_is_reported_and_the_page_goes_on(
+        self, visit: Callable[..., Visit]
+    ) -> None:
+        one = visit()
+        one.bring(png(300, 300)[:-500], "torn_*photo*.png")
+        one.page.get_by_text("torn_*photo*.png: damaged picture").wait_for()
+        assert one.gallery("photographs") == ["astronaut", "cat", "coffee", "rocket"]
+        one.change(lambda: one.pick("coffee"))
+        assert one.page.get_by_text("damaged picture").count() == 0
+        one.change(lambda: one.bring(png(64, 48)))
+
+    def test_two_people_do_not_see_each_other(self, visit: Callable[..., Visit]) -> None:
+        first, second = visit(), visit()
+        shared = second.source()
+        first.change(lambda: first.bring(png(64, 48, 2)))
+        first.combine("A mix")
+        second.change(lambda: second.pick("waves"))
+        assert first.gallery("photographs")[0] == "mine"
+        assert "mine" not in second.gallery("photographs")
+        assert second.change(lambda: second.pick("marbling")) == shared
+        assert first.page.get_by_role("radio", name="A mix").is_checked()
+
+    def test_on_a_phone(self, visit: Callable[..., Visit]) -> None:
+        one = visit(390, 844)
+
+        def sideways() -> int:
+            return one.page.evaluate(
+                "Math.max(document.scrollingElement.scrollWidth,"
+                "document.querySelector('[data-testid=stMain]').scrollWidth) - innerWidth"
+            )
+
+        assert sideways() <= 0
+        one.combine("By region")
+        one.pick("waves")
+        box = one.page.locator("canvas").bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 390
+        assert sideways() <= 0
+
+    def test_the_camera(self, visit: Callable[..., Visit]) -> None:
+        one = visit()
+        one.page.get_by_text("Use the camera").click()
+        one.page.wait_for_function("document.querySelector('video')?.videoWidth > 0")
+        one.change(one.page.get_by_role("button", name="Take Photo").click)
+        assert len(one.gallery("photographs")) == 5
+
+
+class Client:
+    """What a browser says to the server and hears from it, without the browser."""
+
+    def __init__(self, connection: "Connection"):
+        self.connection = connection
+        self.widgets: dict[str, str] = {}
+
+    def run(self, strength: int = 100, size: str = "Medium, 512 px") -> str:
+        """One run of the page with these settings; gives the painting's address."""
+        from streamlit.proto.BackMsg_pb2 import BackMsg
+        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+
+        message = BackMsg()
+        message.rerun_script.SetInParent()
+        if self.widgets:
+            states = message.rerun_script.widget_states.widgets
+            states.add(id=self.widgets["Strength"]).double_array_value.data.append(strength)
+            states.add(id=self.widgets["Size"]).string_value = size
+        self.connection.send(message.SerializeToString())
+        painting, heard = "", ForwardMsg()
+        while heard.WhichOneof("type") != "script_finished":
+            heard = ForwardMsg.FromString(self.connection.recv(timeout=60))
+            element = heard.delta.new_element
+            kind = element.WhichOneof("type")
+            if kind in ("slider", "selectbox"):
+                widget = getattr(element, kind)
+                self.widgets[widget.label] = widget.id
+            elif kind == "imgs":
+                painting = element.imgs.imgs[0].url
+        return painting
+
+
+@pytest.mark.slow
+def test_twenty_people_at_once_are_all_served(server: str) -> None:
+    from websockets.sync.client import connect
+
+    stream = f"{server.replace('http', 'ws')}/_stcore/stream"
+
+    def visit(number: int) -> tuple[str, bytes]:
+        with connect(stream, max_size=None, open_timeout=60, subprotocols=["streamlit"]) as socket:
+            together.wait(60)
+            client = Client(socket)
+            client.run()
+            address = client.run(5 * number, "Small, 256 px")
+            with urllib.request.urlopen(server + address, timeout=60) as picture:
+                return address, picture.read()
+
+    together = threading.Barrier(20)
+    with ThreadPoolExecutor(20) as pool:
+        seen = list(pool.map(visit, range(20)))
+    assert len({address for address, _ in seen}) == 20
+    pictures = [np.asarray(Image.open(io.BytesIO(data)), np.float32) for _, data in seen]
+    distances = [np.abs(picture - pictures[0]).mean() for picture in pictures]
+    assert {picture.shape for picture in pictures} == {(256, 385, 3)}
+    assert distances == sorted(distances)  # each got the strength asked for
