@@ -36,20 +36,20 @@ Frames = list[np.ndarray]
 
 
 def pan(name: str, frames: int, side: int, step: tuple[int, int], noise: float) -> np.ndarray:
-    """Float32 frames (n, side, side, 3) that move over an example picture."""
+    """Frames, uint8 (n, side, side, 3), that move over an example picture."""
     reach = side + (frames - 1) * max(step)
     picture = read_picture(EXAMPLES / f"content/{name}.jpg", size=reach)
     rng = np.random.default_rng(0)
     windows = [picture[i * step[0] :, i * step[1] :][:side, :side] for i in range(frames)]
     noisy = [window + noise * rng.standard_normal(window.shape) for window in windows]
-    return np.clip(np.stack(noisy), 0, 1).astype(np.float32)
+    return (np.clip(np.stack(noisy), 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def flicker(frames: Frames, step: tuple[int, int]) -> float:
     """Mean difference of consecutive frames where they show the same, in levels of 255."""
     (dy, dx), (height, width) = step, frames[0].shape[:2]
     pairs = [(a[dy:, dx:], b[: height - dy, : width - dx]) for a, b in pairwise(frames)]
-    return 255 * float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
+    return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in pairs]))
 
 
 def timed(function: Callable[[], Frames]) -> tuple[Frames, float]:

@@ -28,7 +28,7 @@ from adain_jax.video import (  # noqa: E402
     Stabilizer,
     VideoError,
     open_clip,
-    stylize_clip,
+    stylise_clip,
     writing,
 )
 from adain_jax.video.color import Color  # noqa: E402
@@ -517,7 +517,7 @@ def test_what_breaks_off_leaves_nothing(folder, stylizer, name):
         pytest.raises(VideoError, match="broken"),
         writing(Path(name), clip, frame_suffix=suffix) as write,
     ):
-        stylize_clip(clip, write, stylizer, lambda second: style)
+        stylise_clip(clip, write, stylizer, lambda second: style)
     assert names() == []
 
 
@@ -540,7 +540,7 @@ def test_few_frames_are_in_memory_at_a_time(stylizer):
     color = Color.of_pictures(HEIGHT, WIDTH)
     clip = Clip(Path("a"), (HEIGHT, WIDTH), 30, Fraction(1, 10), Fraction(10), color, frames)
     style = batched.encode_style(patches() / np.float32(255))
-    stylize_clip(clip, write, batched, lambda second: style)
+    stylise_clip(clip, write, batched, lambda second: style)
     assert written == 30
     assert most <= 2 * (2 + 1 + 2 + 1)  # batches ahead, computed, waiting and being written
 
@@ -574,7 +574,7 @@ def flicker(frames, step):
 
 @pytest.mark.parametrize(("step", "noise"), [((2, 5), 0.0), ((0, 0), 0.01)])
 def test_stabilised_clips_flicker_less(stylizer, step, noise):
-    contents = np.stack(pan(8, step, noise)) / np.float32(255)
+    contents = np.stack(pan(8, step, noise))
     style = stylizer.encode_style(read_picture(STYLES / "waves.jpg", size=64))
     stabilizer = Stabilizer(stylizer)
     times = [i / 25 for i in range(8)]
@@ -584,20 +584,19 @@ def test_stabilised_clips_flicker_less(stylizer, step, noise):
         for part in (slice(0, 5), slice(5, 8))
         for frame in stabilizer(contents[part], style, seconds=times[part])
     ]
-    plain = stylizer(contents, style)
+    steady, plain = (np.stack(frames).astype(int) for frames in (steady, stylizer(contents, style)))
     assert flicker(steady, step) < flicker(plain, step) / 3
     # It is still the same picture in the same style, and as contrasty.
     assert np.std(steady[-1]) > 0.8 * np.std(plain[-1])
 
 
 def test_nothing_is_carried_over_a_cut(stylizer):
-    before = np.stack(pan(2)) / np.float32(255)
-    after = np.stack(pan(1, name="rocket")) / np.float32(255)
+    before, after = np.stack(pan(2)), np.stack(pan(1, name="rocket"))
     style = stylizer.encode_style(read_picture(STYLES / "waves.jpg", size=64))
     times = [0, 0.04, 0.08]
     cut = Stabilizer(stylizer)(np.concatenate([before, after]), style, seconds=times)[-1]
     alone = Stabilizer(stylizer)(after, style, seconds=[0])[0]
-    np.testing.assert_allclose(cut, alone, atol=1e-5)
+    np.testing.assert_allclose(cut.astype(int), alone, atol=1)
 
 
 def test_contents_can_be_normalised_with_given_statistics(stylizer):

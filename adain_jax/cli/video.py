@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from adain_jax.cli import jobs
@@ -22,6 +23,7 @@ from adain_jax.cli.jobs import Job, Source
 from adain_jax.cli.run import UsageError
 from adain_jax.color import keep_chroma
 from adain_jax.images import SUFFIXES, PictureError
+from adain_jax.pixels import from_float, to_float
 from adain_jax.style import Style, mix
 
 if TYPE_CHECKING:
@@ -126,7 +128,7 @@ class VideoRun(Run):
         return clips
 
     def _stylise_clip(self, job: Job, clip: "Clip", advance: Callable[[int], None]) -> None:
-        from adain_jax.video import stylize_clip, writing
+        from adain_jax.video import stylise_clip, writing
 
         def count(frames: int) -> None:
             self.report.frames += frames
@@ -142,14 +144,14 @@ class VideoRun(Run):
                 quality=options.quality,
                 note=lambda text: print(f"note: {text}", file=sys.stderr),
             ) as write:
-                stylize_clip(
+                stylise_clip(
                     clip,
                     write,
                     self.stylizer,
                     self._style_over_time(job),
                     alpha=options.alpha,
                     stabilize=options.stabilize,
-                    finish=keep_chroma if options.preserve_color == "luminance" else None,
+                    finish=_keep_chroma if options.preserve_color == "luminance" else None,
                     advance=count,
                 )
         except (PictureError, OSError) as error:
@@ -173,6 +175,11 @@ class VideoRun(Run):
         weights = self.options.style_weights
         style = mix(styles, weights) if weights else styles[0]
         return lambda second: style
+
+
+def _keep_chroma(content: np.ndarray, result: np.ndarray) -> np.ndarray:
+    kept = keep_chroma(to_float(content), to_float(result))
+    return np.asarray(from_float(jnp.asarray(kept), np.uint8))
 
 
 def _check(options: Options) -> None:

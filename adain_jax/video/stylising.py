@@ -9,10 +9,11 @@ from typing import TypeVar
 
 import numpy as np
 
-from adain_jax.style import AnyArray, Style
+from adain_jax.style import Style
 from adain_jax.stylizer import Stylizer
+from adain_jax.video.color import Pixels
 from adain_jax.video.reading import Clip, Frame
-from adain_jax.video.stabilizing import Stabilizer
+from adain_jax.video.stabilizer import Stabilizer
 from adain_jax.video.writing import Write
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ T = TypeVar("T")
 AHEAD = 2  # batches decoded in advance, and as many waiting to be encoded
 
 
-def stylize_clip(
+def stylise_clip(
     clip: Clip,
     write: Write,
     stylizer: Stylizer,
@@ -28,7 +29,7 @@ def stylize_clip(
     *,
     alpha: float = 1.0,
     stabilize: bool = False,
-    finish: Callable[[np.ndarray, np.ndarray], AnyArray] | None = None,
+    finish: Callable[[Pixels, Pixels], Pixels] | None = None,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> None:
     """Stylises every frame of a clip, in batches of `stylizer.batch_size`.
@@ -42,7 +43,7 @@ def stylize_clip(
         style: the style to have at a second of the clip, counted from its first frame.
         alpha: strength, as `Stylizer` has it.
         stabilize: reduce flicker, see `Stabilizer`.
-        finish: makes the final picture of a content and its result, both float (h, w, 3) in [0, 1].
+        finish: makes the final picture of a content and its result, all uint8 (h, w, 3).
         advance: told how many more frames have been stylised.
 
     Raises:
@@ -57,18 +58,16 @@ def stylize_clip(
             seconds = [float((frame.pts - start) * clip.time_base) for frame in batch]
             # A short last batch is filled up: another size would be another program to compile.
             rows = [min(i, len(batch) - 1) for i in range(stylizer.batch_size)]
-            contents = np.stack([batch[i].pixels for i in rows]) / np.float32(255)
+            contents = np.stack([batch[i].pixels for i in rows])
             styles = Style.stack([style(seconds[i]) for i in rows])
             if stabilizer:
                 times = [seconds[i] for i in rows]
                 results = stabilizer(contents, styles, alpha, seconds=times)
             else:
                 results = stylizer(contents, styles, alpha)
-            done = []
-            for frame, content, result in zip(batch, contents, results, strict=False):
-                picture = finish(content, result) if finish else result
-                pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-                done.append(replace(frame, pixels=pixels))
+            if finish:
+                results = [finish(*pair) for pair in zip(contents, results, strict=True)]
+            done = [replace(f, pixels=result) for f, result in zip(batch, results, strict=False)]
             writing.append(encoder.submit(_write_all, write, done))
             if len(writing) > AHEAD:
                 writing.popleft().result()

@@ -17,8 +17,9 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, UInt8
 
+from adain_jax.pixels import from_float, to_float
 from adain_jax.style import Style
 from adain_jax.stylizer import Stylizer
 
@@ -27,11 +28,12 @@ KEPT = 0.8  # share of the previous result where nothing changed
 TOLERANCE = 0.04  # difference, of 1, at which that share has fallen to 1/e
 CUT = 0.15  # mean difference of frames with a cut between them
 CLEARLY = 0.7  # share of its difference that must be left for the picture to count as moved
-MARGIN = 0.01
+MARGIN = 0.01  # by which the moved picture may differ more and still be preferred
 GRID = 8  # pixels per feature at the networks' coarsest scale
 WINDOW = 17  # pixels over which differences are averaged
 
 Picture = Float[Array, "h w 3"]
+Bytes = UInt8[Array, "h w 3"]
 
 
 class Stabilizer:
@@ -47,13 +49,19 @@ class Stabilizer:
 
     def __call__(
         self,
-        contents: Float[np.ndarray, "n h w 3"],
+        contents: UInt8[np.ndarray, "n h w 3"],
         style: Style,
         alpha: float = 1.0,
         *,
         seconds: list[float],
-    ) -> list[np.ndarray]:
-        """The next frames, float32 (h, w, 3) in [0, 1]: all of one size and shown at `seconds`."""
+    ) -> list[UInt8[np.ndarray, "h w 3"]]:
+        """The next frames, stylised.
+
+        Args:
+            contents: all of one size.
+            style, alpha: see `Stylizer`.
+            seconds: when each of them is shown.
+        """
         motions, cuts, origins = [], [], []
         for before, content in zip([self._content, *contents[:-1]], contents, strict=True):
             shift, share, difference = _compare(content if before is None else before, content)
@@ -69,8 +77,8 @@ class Stabilizer:
         results = []
         for motion, cut, (y, x), padded in zip(motions, cuts, origins, stylised, strict=True):
             result = padded[y : y + height, x : x + width]
-            self._result = result if cut else _blend(self._result, result, *motion)
-            results.append(np.asarray(self._result))
+            self._result = to_float(result) if cut else _blend(self._result, result, *motion)
+            results.append(np.asarray(from_float(self._result, np.uint8)))
         self._content = contents[-1]
         return results
 
@@ -98,8 +106,9 @@ def _pad(picture: np.ndarray, origin: np.ndarray) -> np.ndarray:
 
 
 @jax.jit
-def _compare(before: Picture, after: Picture) -> tuple[Array, Array, Array]:
+def _compare(before: Bytes, after: Bytes) -> tuple[Array, Array, Array]:
     """The shift of the picture, each pixel's share and source, and the mean difference."""
+    before, after = to_float(before), to_float(after)
     shift = _shift(before.mean(-1), after.mean(-1))
     still = _difference(before, after)
     covered, moved = _covered(after, shift), _difference(_move(before, shift), after)
@@ -113,10 +122,10 @@ def _compare(before: Picture, after: Picture) -> tuple[Array, Array, Array]:
 
 
 @jax.jit
-def _blend(previous: Picture, result: Picture, shift: Array, share: Array) -> Picture:
+def _blend(previous: Picture, result: Bytes, shift: Array, share: Array) -> Picture:
     carried = jnp.where(share[..., None] > 0, _move(previous, shift), previous)
     kept = jnp.abs(share)[..., None]
-    return kept * carried + (1 - kept) * result
+    return kept * carried + (1 - kept) * to_float(result)
 
 
 def _shift(before: Float[Array, "h w"], after: Float[Array, "h w"]) -> Array:
