@@ -295,6 +295,25 @@ def test_sound_is_copied_or_encoded_anew_with_a_word(tmp_path):
     ]
 
 
+def test_clocks_that_begin_anywhere_begin_at_zero(tmp_path):
+    """As a broadcast's do: sound and frames move together."""
+    options = {"output_ts_offset": "1000"}
+    source = make_clip(tmp_path / "a.ts", pan(), sound="mp2", options=options)
+    assert seconds(source)[0][0] >= 1000
+    for suffix in (".mp4", ".webm"):
+        target = tmp_path / f"b{suffix}"
+        copy(source, target)
+        starts = []
+        for path in (source, target):
+            with av.open(str(path)) as container:
+                firsts = [next(container.decode(video=0))]
+            with av.open(str(path)) as container:
+                firsts.append(next(container.decode(audio=0)))
+            starts.append([float(frame.time) for frame in firsts])
+        assert min(starts[1]) == pytest.approx(0, abs=0.03)
+        np.testing.assert_allclose(np.diff(starts[1]), np.diff(starts[0]), atol=0.03)
+
+
 # GIFs and folders
 
 

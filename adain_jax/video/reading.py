@@ -70,6 +70,8 @@ class Clip:
         frames: opens the clip and gives its frames in the order of their times.
         pixel_aspect: width of a pixel to its height.
         audio: whether the file has sound.
+        start: second of the file's clock at which its sound or its frames begin (broadcasts begin
+            anywhere); the frames' times are counted from there.
         loop: of an animation: how often it is repeated, 0 for ever, None not at all.
         last_duration: of its last frame, where that is known in advance.
     """
@@ -83,6 +85,7 @@ class Clip:
     frames: Callable[[], Iterator[Frame]]
     pixel_aspect: Fraction = Fraction(1)
     audio: bool = False
+    start: Fraction = Fraction(0)
     loop: int | None = 0
     last_duration: int | None = None
 
@@ -147,19 +150,21 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         time_base = stream.time_base or Fraction(1, 90000)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         audio = bool(container.streams.audio)
+        start = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
 
     def frames() -> Iterator[Frame]:
         converter = VideoReformatter()
-        usual = max(1, round(1 / (rate * time_base)))
+        usual, zero = max(1, round(1 / (rate * time_base))), round(start / time_base)
         last = None
         with opened(path) as container:
             for frame in _decode(container, _video_stream(container, path)):
                 if (frame.width, frame.height) != (first.width, first.height):
                     raise VideoError(f"{path}: the frames change their size")
-                pts = frame.pts
-                if pts is None:
+                if frame.pts is None:
                     pts = last.pts + last.duration if last else 0
-                elif last:  # encoders take rising times only
+                else:
+                    pts = frame.pts - zero
+                if last:  # encoders take rising times only
                     pts = max(pts, last.pts + 1)
                 pixels = upright(to_rgb(frame, color, converter), matrix)
                 last = Frame(_resize(pixels, (width, height)), pts, frame.duration or usual)
@@ -175,6 +180,7 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         frames,
         pixel_aspect=aspect,
         audio=audio,
+        start=start,
     )
 
 

@@ -21,10 +21,16 @@ class _Track:
     """Where a stream of sound goes: copied, or encoded anew if there is a resampler."""
 
     source: AudioStream
+    start: Fraction
     stream: AudioStream
     resampler: AudioResampler | None = None
 
     def write(self, packet: "Packet[Any]", output: OutputContainer) -> None:
+        zero = round(self.start / packet.time_base) if packet.time_base else 0
+        if packet.pts is not None:
+            packet.pts -= zero
+        if packet.dts is not None:
+            packet.dts -= zero
         if self.resampler:
             for frame in self.source.decode(packet):
                 for piece in self.resampler.resample(frame):
@@ -56,7 +62,7 @@ def sound(
         tracks = {}
         for stream in source.streams.audio:
             if stream.codec_context:
-                tracks[stream.index] = _track(stream, output, path, note)
+                tracks[stream.index] = _track(stream, clip.start, output, path, note)
             else:
                 note(f"{path}: without a track of sound of {clip.path}, its codec is unknown")
         packets = source.demux(*[s for s in source.streams.audio if s.index in tracks])
@@ -66,7 +72,8 @@ def sound(
             nonlocal waiting
             while waiting is not None:
                 dts = waiting.dts
-                if until is not None and dts is not None and dts * waiting.time_base > until:
+                begun = None if dts is None else dts * waiting.time_base - clip.start
+                if until is not None and begun is not None and begun > until:
                     return
                 tracks[waiting.stream.index].write(waiting, output)
                 waiting = next(packets, None)
@@ -77,9 +84,11 @@ def sound(
         yield write
 
 
-def _track(stream: AudioStream, output: OutputContainer, path: Path, note: Note) -> _Track:
+def _track(
+    stream: AudioStream, start: Fraction, output: OutputContainer, path: Path, note: Note
+) -> _Track:
     try:
-        return _Track(stream, output.add_stream_from_template(stream))
+        return _Track(stream, start, output.add_stream_from_template(stream))
     except ValueError:  # the container does not take it
         pass
     codec, rate = ("libopus", 48000) if output.format.name == "webm" else ("aac", stream.rate)
@@ -88,4 +97,4 @@ def _track(stream: AudioStream, output: OutputContainer, path: Path, note: Note)
     copy.layout = stream.layout
     before = stream.codec_context.codec.canonical_name
     note(f"{path}: sound encoded anew, {before} as {codec.removeprefix('lib')}")
-    return _Track(stream, copy, AudioResampler(copy.format, copy.layout, rate))
+    return _Track(stream, start, copy, AudioResampler(copy.format, copy.layout, rate))
