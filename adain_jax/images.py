@@ -80,8 +80,8 @@ def load_image(
     `path` may also be an open file.
     """
     try:
-        with _open(path) as image:
-            target = _resized(_upright_size(image), size, path, max_pixels)
+        with open_image(path) as image:
+            target = resized(_upright_size(image), size, path, max_pixels)
             if size and image.format in ("JPEG", "MPO"):
                 shorter = min(target)  # the decoder halves as long as both sides stay above this
                 image.draft(None, (shorter, shorter))
@@ -129,8 +129,8 @@ def picture_size(
         PictureError: as `read_picture`, as far as the header tells.
     """
     try:
-        with _open(path) as image:
-            width, height = _resized(_upright_size(image), size, path, max_pixels)
+        with open_image(path) as image:
+            width, height = resized(_upright_size(image), size, path, max_pixels)
     except PictureError:
         raise
     except Exception as error:
@@ -154,7 +154,7 @@ def save_picture(picture: Picture, path: str | Path, *, quality: int = 95) -> No
     pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
     image = Image.fromarray(pixels)
     if image.mode == "RGBA" and format_ in ("JPEG", "PPM", "BMP"):
-        image = _on_white(image)
+        image = on_white(image)
     options = {"quality": quality, "subsampling": 0} if format_ == "JPEG" else {"quality": quality}
     try:
         with atomic_path(path) as temporary:
@@ -200,7 +200,12 @@ def find_pictures(folder: str | Path) -> list[Path]:
     return sorted(found)
 
 
-def _open(path: str | Path | BinaryIO) -> Image.Image:
+def open_image(path: str | Path | BinaryIO) -> Image.Image:
+    """An undecoded Pillow image of one of the safe formats.
+
+    Raises:
+        PictureError: the file is missing or no picture.
+    """
     Image.init()
     try:
         image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
@@ -242,10 +247,14 @@ def _upright(image: Image.Image) -> Image.Image:
     return ImageOps.exif_transpose(image) if _orientation(image) > 1 else image
 
 
-def _resized(
+def resized(
     size: tuple[int, int], shorter: int, path: str | Path | BinaryIO, max_pixels: int
 ) -> tuple[int, int]:
-    """Width and height with a shorter side of `shorter`; both sizes are checked."""
+    """Width and height with a shorter side of `shorter` (0: as they are).
+
+    Raises:
+        PictureError: either size has more than `max_pixels`.
+    """
     _limit(size, path, max_pixels)
     if not shorter:
         return size
@@ -265,7 +274,7 @@ def _to_rgb(image: Image.Image, keep_alpha: bool) -> Image.Image:
         image = image.convert("RGBA")
         color = _to_srgb(image.convert("RGB"), profile)
         color.putalpha(image.getchannel("A"))
-        return _white_where_clear(color) if keep_alpha else _on_white(color)
+        return _white_where_clear(color) if keep_alpha else on_white(color)
     if image.mode == "P":
         image = image.convert("RGB")
     return _to_srgb(image, profile)
@@ -299,7 +308,8 @@ def _convert_profile(image: Image.Image, source: ImageCms.ImageCmsProfile) -> Im
     return converted
 
 
-def _on_white(image: Image.Image) -> Image.Image:
+def on_white(image: Image.Image) -> Image.Image:
+    """An RGBA image laid on white, as RGB."""
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("RGB")
 

@@ -39,13 +39,14 @@ class Options:
     """
 
     content: Annotated[tuple[Path, ...], _Many] = ()
-    """Pictures to stylise."""
+    """Pictures to stylise, or clips: videos, and GIFs and folders of frames where --output is a video
+    or GIF, --format is mp4, mkv, webm or gif, or an option that is for clips only is given."""
     style: Annotated[tuple[Path, ...], _Many] = ()
     """Pictures whose style to take."""
     style_file: Annotated[tuple[Path, ...], _Many] = ()
     """Styles saved by --save-style, beside or instead of --style."""
     output: _File = None
-    """A folder, or with a single result a picture file. In a folder, results are called
+    """A folder, or with a single result a file. In a folder, results are called
     CONTENT_stylized_STYLE; those that would collide get _2, _3, ..."""
 
     model: Literal["fast", "vgg19"] = "fast"
@@ -68,14 +69,21 @@ class Options:
     """Seed of --random-styles."""
     style_weights: Annotated[tuple[float, ...], tyro.conf.arg(metavar="W [W ...]")] = ()
     """Mix all styles into one, by these weights."""
+    style_schedule: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = ()
+    """Clips: fade from style to style; the second at which each one is full."""
+    stabilize: bool = False
+    """Clips: reduce flicker."""
+    fps: float | None = None
+    """Clips: frames per second of a folder of frames; by default 25."""
     mask: Annotated[tuple[Path, ...], _Many] = ()
     """One mask picture per style: white is where that style goes. Pixels of no mask stay plain."""
     preserve_color: Literal["none", "coral", "luminance"] = "none"
     """Keep the content's colours: coral recolours the style picture first, luminance takes only the
     lightness of the result."""
 
-    content_size: int = 512
-    """Shorter side of the contents in pixels; 0 keeps their own."""
+    content_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Shorter side of the contents in pixels; 0 keeps their own. By default 512 for pictures, their own
+    for clips."""
     style_size: int = 512
     """Shorter side of the style pictures in pixels; 0 keeps their own."""
     crop: bool = False
@@ -85,10 +93,11 @@ class Options:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions."""
 
-    format: Literal["jpg", "png", "webp", "tiff"] | None = None
-    """File format of results in a folder; by default the content's own."""
+    format: Literal["jpg", "png", "webp", "tiff", "mp4", "mkv", "webm", "gif"] | None = None
+    """File format of results in a folder; by default the content's own. A clip as jpg, png, webp or
+    tiff is a folder of numbered frames."""
     quality: int = 95
-    """Of JPEG and WebP, 1 to 100."""
+    """Of JPEG, WebP and video, 1 to 100."""
     overwrite: bool = False
     """Replace existing files; otherwise they are an error."""
     skip_existing: bool = False
@@ -122,13 +131,19 @@ def _infer(options: Options) -> int:
     _check(options)
     report = Report()
     try:
-        Run(options, report).all()
+        _run_class(options)(options, report).all()
     finally:
         if options.report:
             report.write(options.report)
     if options.content:
         print(report.summary())
     return 1 if report.failures else 0
+
+
+def _run_class(options: Options) -> "type[Run]":
+    from adain_jax.cli.video import VideoRun, is_for_clips
+
+    return VideoRun if is_for_clips(options) else Run
 
 
 def _check(options: Options) -> None:
@@ -141,9 +156,10 @@ def _check(options: Options) -> None:
         raise UsageError("--output is missing")
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other")
-    ways = [options.pair, options.random_styles, options.style_weights, options.mask]
-    if sum(map(bool, ways)) > 1:
-        raise UsageError("--pair, --random-styles, --style-weights and --mask exclude each other")
+    ways = ("pair", "random_styles", "style_weights", "style_schedule", "mask")
+    if sum(bool(getattr(options, name)) for name in ways) > 1:
+        names = [f"--{name.replace('_', '-')}" for name in ways]
+        raise UsageError(f"{', '.join(names[:-1])} and {names[-1]} exclude each other")
     if options.model == "fast" and (options.encoder or options.decoder):
         raise UsageError("--encoder and --decoder are for --model vgg19")
     if options.model == "vgg19" and options.network:
@@ -153,7 +169,7 @@ def _check(options: Options) -> None:
             "--preserve-color coral recolours style pictures; it cannot use --style-file"
         )
     for name in ("content_size", "style_size", "random_styles"):
-        if getattr(options, name) < 0:
+        if (getattr(options, name) or 0) < 0:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 0")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
@@ -175,20 +191,23 @@ class Run:
         self.options = options
         self.report = report
         shared = {"crop": options.crop, "max_pixels": options.max_pixels}
-        self.content_reading: dict[str, Any] = {"size": options.content_size, **shared}
+        size = 512 if options.content_size is None else options.content_size
+        self.content_reading: dict[str, Any] = {"size": size, **shared}
         self.style_reading: dict[str, Any] = {"size": options.style_size, **shared}
-        self.contents = self._expand(options.content, report.contents)
+        self.contents = self._find_contents()
         self.style_pictures = self._expand(options.style, report.styles)
         self.style_names = [source.relative.stem for source in self.style_pictures]
         self.style_names += [path.stem for path in options.style_file]
         self.style_paths = [str(source.path) for source in self.style_pictures]
         self.style_paths += [str(path) for path in options.style_file]
         self.styles: dict[int, Style] = {}
-        together = bool(options.style_weights or options.mask)
-        if together and len(options.style_weights or options.mask) != len(self.style_names):
-            name = "--style-weights" if options.style_weights else "--mask"
-            given = len(options.style_weights or options.mask)
-            raise UsageError(f"{name}: {given} given for {len(self.style_names)} styles")
+        together = False
+        for name in ("style_weights", "style_schedule", "mask"):
+            given = len(getattr(options, name))
+            together |= given > 0
+            if given not in (0, len(self.style_names)):
+                option = f"--{name.replace('_', '-')}"
+                raise UsageError(f"{option}: {given} given for {len(self.style_names)} styles")
         pairs = jobs.combine(
             len(self.contents),
             len(self.style_names),
@@ -197,13 +216,7 @@ class Run:
             random_styles=options.random_styles,
             seed=options.seed,
         )
-        self.jobs = jobs.name_outputs(
-            pairs,
-            self.contents,
-            self.style_names,
-            options.output or Path(),
-            f".{options.format}" if options.format else None,
-        )
+        self.jobs = self._name_outputs(pairs)
         self.stylizer = Stylizer.load(
             options.model,
             network=options.network,
@@ -232,12 +245,27 @@ class Run:
         if self.options.grid and self.sheet:
             self._write_grid()
 
-    def _expand(self, patterns: Iterable[Path], outcomes: dict[str, str]) -> list["Source"]:
+    def _find_contents(self) -> list["Source"]:
+        return self._expand(self.options.content, self.report.contents)
+
+    def _name_outputs(self, pairs: list[tuple[int, tuple[int, ...]]]) -> list["Job"]:
+        from adain_jax.cli.jobs import name_outputs, own_suffix
+
+        def suffix(source: "Source") -> str:
+            format_ = self.options.format
+            return f".{format_}" if format_ else own_suffix(source.relative)
+
+        output = self.options.output or Path()
+        return name_outputs(pairs, self.contents, self.style_names, output, suffix)
+
+    def _expand(
+        self, patterns: Iterable[Path], outcomes: dict[str, str], **searching: Any
+    ) -> list["Source"]:
         from adain_jax.cli import jobs
         from adain_jax.images import PictureError
 
         found = []
-        for source in jobs.expand(patterns):
+        for source in jobs.expand(patterns, **searching):
             if isinstance(source, PictureError):
                 self.report.fail(str(source))
             else:

@@ -1,7 +1,7 @@
 """What `infer.py` is to do: which pictures meet which styles, and what the results are called."""
 
 import glob
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,11 +28,18 @@ class Job:
     output: Path
 
 
-def expand(patterns: Iterable[Path]) -> Iterator[Source | PictureError]:
-    """The pictures behind files, folders (recursively) and globs; an error where there are none."""
+def expand(
+    patterns: Iterable[Path], *, suffixes: Set[str] = SUFFIXES, whole_folders: bool = False
+) -> Iterator[Source | PictureError]:
+    """The pictures behind files, folders (recursively) and globs; an error where there are none.
+
+    Globs find files with one of the `suffixes`. A folder can also stand for itself, as one source.
+    """
     for pattern in patterns:
         text = str(pattern)
-        if pattern.is_dir():
+        if whole_folders and pattern.is_dir():
+            yield Source(pattern, Path(pattern.resolve().name))
+        elif pattern.is_dir():
             found = find_pictures(pattern)
             yield from (Source(path, path.relative_to(pattern)) for path in found)
             if not found:
@@ -40,10 +47,10 @@ def expand(patterns: Iterable[Path]) -> Iterator[Source | PictureError]:
         elif glob.has_magic(text) and not pattern.exists():
             fixed = Path(*_before_magic(pattern))
             matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
-            pictures = [p for p in matches if p.suffix.lower() in SUFFIXES and p.is_file()]
-            yield from (Source(path, path.relative_to(fixed)) for path in pictures)
-            if not pictures:
-                yield PictureError(f"{pattern}: no picture matches")
+            found = [p for p in matches if p.suffix.lower() in suffixes and p.is_file()]
+            yield from (Source(path, path.relative_to(fixed)) for path in found)
+            if not found:
+                yield PictureError(f"{pattern}: no such file matches")
         else:
             yield Source(pattern, Path(pattern.name))
 
@@ -94,19 +101,21 @@ def name_outputs(
     contents: Sequence[Source],
     style_names: Sequence[str],
     output: Path,
-    suffix: str | None,
+    suffix: Callable[[Source], str],
+    *,
+    files: Set[str] = SUFFIXES,
 ) -> list[Job]:
-    """Gives every result its file.
+    """Gives every result its file, with the suffix that its content asks for.
 
-    With one result, `output` may be a picture file. Otherwise it is a folder, and content
-    `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`; several styles together are
-    called `mix`. Where two results would get one name (letter case apart), the later ones get `_2`,
-    `_3` and so on, in the order of the inputs.
+    With one result, `output` may be a file, if its suffix is one of `files`. Otherwise it is a folder,
+    and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`; several styles
+    together are called `mix`. Where two results would get one name (letter case apart), the later ones
+    get `_2`, `_3` and so on, in the order of the inputs.
 
     Raises:
-        UsageError: `output` is a picture file, but there are several results.
+        UsageError: `output` is a file, but there are several results.
     """
-    if output.suffix.lower() in SUFFIXES and not output.is_dir():
+    if output.suffix.lower() in files and not output.is_dir():
         if len(pairs) > 1:
             raise UsageError(f"--output {output} is one file, but there are {len(pairs)} results")
         return [Job(content, styles, output) for content, styles in pairs]
@@ -116,7 +125,7 @@ def name_outputs(
         relative = contents[content].relative
         style = style_names[styles[0]] if len(styles) == 1 else "mix"
         stem = output / relative.parent / f"{relative.stem}_stylized_{style}"
-        path = Path(distinct(str(stem), suffix or _own_suffix(relative), taken))
+        path = Path(distinct(str(stem), suffix(contents[content]), taken))
         jobs.append(Job(content, styles, path))
     return jobs
 
@@ -131,7 +140,8 @@ def distinct(stem: str, ending: str, taken: set[str]) -> str:
     return name
 
 
-def _own_suffix(path: Path) -> str:
+def own_suffix(path: Path) -> str:
+    """The suffix of a picture's result: its own, or .png where that cannot be written."""
     try:
         writable_format(path)
     except PictureError:

@@ -18,6 +18,8 @@ class Report:
     styles: dict[str, str] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     failures: int = 0
+    frames: int = 0
+    """Of clips."""
     seconds: float = 0.0
 
     def fail(self, message: str) -> None:
@@ -39,7 +41,8 @@ class Report:
         done = self.count("done")
         parts = [f"{done} stylised in {self.seconds:.1f} s"]
         if done:
-            parts[0] += f" ({done / self.seconds:.2f} pictures/s)"
+            count, what = (self.frames, "frames") if self.frames else (done, "pictures")
+            parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
         if self.count("skipped"):
             parts.append(f"{self.count('skipped')} skipped, they exist")
         if self.failures:

@@ -1,0 +1,102 @@
+"""Between RGB and the YUV of video: which matrix, which range, which way up."""
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+from av import VideoFrame
+from av.sidedata.sidedata import SideDataContainer
+from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
+from jaxtyping import Int, UInt8
+
+Pixels = UInt8[np.ndarray, "h w 3"]
+
+# From the matrix numbers of video files (ITU-T H.273) to the names of the library that converts.
+_MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
+_BT709, _BT601 = 1, 6
+_SRGB_TRANSFER = 13
+_UNSPECIFIED = 2
+
+# The quick defaults round by several levels and shift chroma.
+_EXACT = (
+    Interpolation.BICUBIC
+    | Interpolation.ACCURATE_RND
+    | Interpolation.FULL_CHR_H_INT
+    | Interpolation.FULL_CHR_H_INP
+)
+
+
+@dataclass(frozen=True)
+class Color:
+    """What the RGB values of a clip mean, in the numbers of ITU-T H.273."""
+
+    matrix: int
+    primaries: int = _BT709
+    transfer: int = _SRGB_TRANSFER
+
+    @staticmethod
+    def of_pictures(height: int, width: int) -> "Color":
+        """sRGB, with the matrix that players assume for this size where nothing is said."""
+        return Color(_BT709 if height >= 720 or width >= 1280 else _BT601)
+
+    @staticmethod
+    def of_frame(frame: VideoFrame) -> "Color":
+        """As the frame says, or as players assume."""
+        usual = Color.of_pictures(frame.height, frame.width)
+        if frame.format.is_rgb:
+            return usual
+        matrix = frame.colorspace if frame.colorspace in _MATRICES else usual.matrix
+        return Color(matrix, frame.color_primaries, frame.color_trc)
+
+
+def to_rgb(frame: VideoFrame, color: Color, converter: VideoReformatter) -> Pixels:
+    """A decoded frame as 8-bit RGB of the full range; transparency is laid on white."""
+    full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+    transparent = any(component.is_alpha for component in frame.format.components)
+    rgb = converter.reformat(
+        frame,
+        format="rgba" if transparent else "rgb24",
+        src_colorspace=_MATRICES[color.matrix],
+        src_color_range=ColorRange.JPEG if full or frame.format.is_rgb else ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+        interpolation=_EXACT,
+    ).to_ndarray()
+    if transparent:
+        opacity = rgb[..., 3:] / np.float32(255)
+        rgb = (rgb[..., :3] * opacity + 255 * (1 - opacity) + 0.5).astype(np.uint8)
+    return rgb
+
+
+def from_rgb(pixels: Pixels, color: Color, format_: str, converter: VideoReformatter) -> VideoFrame:
+    """8-bit RGB as a frame of a YUV pixel format, in the limited range that video uses."""
+    return converter.reformat(
+        VideoFrame.from_ndarray(np.ascontiguousarray(pixels)),
+        format=format_,
+        dst_colorspace=_MATRICES[color.matrix],
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=_EXACT,
+    )
+
+
+def display_matrix(frame: VideoFrame) -> Int[np.ndarray, "3 3"] | None:
+    """How players turn the frame; None for upright ones."""
+    for data in cast(SideDataContainer, frame.side_data):
+        if data.type.name == "DISPLAYMATRIX":
+            return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
+    return None
+
+
+def turns_sideways(matrix: Int[np.ndarray, "3 3"] | None) -> bool:
+    """Whether width and height change places."""
+    return matrix is not None and abs(int(matrix[0, 1])) > abs(int(matrix[0, 0]))
+
+
+def upright(pixels: Pixels, matrix: Int[np.ndarray, "3 3"] | None) -> Pixels:
+    """A frame turned and mirrored as its display matrix says, in steps of 90 degrees."""
+    if matrix is None:
+        return pixels
+    (a, b, _), (c, d, _), _ = matrix  # x' = a x + c y, y' = b x + d y
+    if turns_sideways(matrix):
+        pixels, a, d = pixels.swapaxes(0, 1), c, b
+    return pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]

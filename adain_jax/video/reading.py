@@ -1,0 +1,286 @@
+"""Reading clips frame by frame, never more than one frame at a time."""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+from av.video.stream import VideoStream
+from PIL import Image
+
+from adain_jax.images import (
+    MAX_PIXELS,
+    SUFFIXES,
+    PictureError,
+    find_pictures,
+    load_image,
+    on_white,
+    open_image,
+    picture_size,
+    resized,
+)
+from adain_jax.video.color import (
+    Color,
+    Pixels,
+    display_matrix,
+    to_rgb,
+    turns_sideways,
+    upright,
+)
+
+# Local files only, and only containers that hold their frames themselves: no playlists.
+_SAFE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "mov,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg",
+}
+_CUT_OFF = 0.5  # seconds by which a file may be shorter than it says
+_MILLISECONDS = Fraction(1, 1000)
+
+
+class VideoError(PictureError):
+    """A clip that cannot be read or written: the message is "FILE: what is wrong"."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame: RGB as it is shown, and when, in units of its clip's `time_base`."""
+
+    pixels: Pixels
+    pts: int
+    duration: int
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip that can be read, any number of times.
+
+    Attributes:
+        size: height and width of its frames as they are read: upright, resized.
+        count: how many frames there are, for progress only.
+        time_base: seconds per unit of a frame's times.
+        rate: mean frames per second.
+        frames: opens the clip and gives its frames in the order of their times.
+        pixel_aspect: width of a pixel to its height.
+        audio: whether the file has sound.
+        loop: of an animation: how often it is repeated, 0 for ever, None not at all.
+        last_duration: of its last frame, where that is known in advance.
+    """
+
+    path: Path
+    size: tuple[int, int]
+    count: int
+    time_base: Fraction
+    rate: Fraction
+    color: Color
+    frames: Callable[[], Iterator[Frame]]
+    pixel_aspect: Fraction = Fraction(1)
+    audio: bool = False
+    loop: int | None = 0
+    last_duration: int | None = None
+
+
+def open_clip(
+    path: str | Path, *, size: int = 0, max_pixels: int = MAX_PIXELS, fps: float = 25
+) -> Clip:
+    """Opens a video, an animated GIF, WebP or PNG, or a folder of frames in the order of their names.
+
+    Args:
+        path: a file or a folder.
+        size: shorter side of the frames in pixels, the aspect kept; 0 leaves them as they are.
+        max_pixels: refuse frames of more pixels.
+        fps: frames per second of a folder.
+
+    Raises:
+        VideoError, PictureError: the file is missing, damaged, cut off, too large, or no clip.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _open_folder(path, size, max_pixels, fps)
+    if path.suffix.lower() in SUFFIXES:
+        return _open_animation(path, size, max_pixels)
+    return _open_video(path, size, max_pixels)
+
+
+# Videos
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[InputContainer]:
+    """A local video file; what goes wrong while it is open becomes a `VideoError`."""
+    what = "not a video that can be read"
+    try:
+        with av.open(f"file:{path}", options=_SAFE, metadata_errors="replace") as container:
+            what = "damaged video"
+            yield container
+    except (av.error.FileNotFoundError, av.error.PermissionError) as error:
+        raise VideoError(f"{path}: {error.strerror}") from error
+    except (av.FFmpegError, ValueError) as error:
+        detail = error.strerror if isinstance(error, av.FFmpegError) else str(error)
+        raise VideoError(f"{path}: {what} ({detail})") from error
+
+
+def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
+    with opened(path) as container:
+        count = _count_frames(container, path)
+    with opened(path) as container:
+        stream = _video_stream(container, path)
+        stored = (stream.codec_context.width, stream.codec_context.height)
+        resized(stored, size, path, max_pixels)  # before anything is decoded
+        first = next(_decode(container, stream), None)
+        if first is None:
+            raise VideoError(f"{path}: no frames")
+        matrix = display_matrix(first)
+        shown = (first.width, first.height)
+        aspect = stream.sample_aspect_ratio or Fraction(1)
+        if turns_sideways(matrix):
+            shown, aspect = shown[::-1], 1 / aspect
+        width, height = resized(shown, size, path, max_pixels)
+        color = Color.of_frame(first)
+        time_base = stream.time_base or Fraction(1, 90000)
+        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        audio = bool(container.streams.audio)
+
+    def frames() -> Iterator[Frame]:
+        converter = VideoReformatter()
+        usual = max(1, round(1 / (rate * time_base)))
+        last = None
+        with opened(path) as container:
+            for frame in _decode(container, _video_stream(container, path)):
+                if (frame.width, frame.height) != (first.width, first.height):
+                    raise VideoError(f"{path}: the frames change their size")
+                pts = frame.pts
+                if pts is None:
+                    pts = last.pts + last.duration if last else 0
+                elif last:  # encoders take rising times only
+                    pts = max(pts, last.pts + 1)
+                pixels = upright(to_rgb(frame, color, converter), matrix)
+                last = Frame(_resize(pixels, (width, height)), pts, frame.duration or usual)
+                yield last
+
+    return Clip(
+        path,
+        (height, width),
+        count,
+        time_base,
+        rate,
+        color,
+        frames,
+        pixel_aspect=aspect,
+        audio=audio,
+    )
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic and stream.codec_context:
+            return stream
+    raise VideoError(f"{path}: no video in this file")
+
+
+def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+    stream.thread_type = "AUTO"
+    yield from container.decode(stream)
+
+
+def _count_frames(container: InputContainer, path: Path) -> int:
+    """Reads the file through, undecoded, so that a cut off one fails at once and not after hours."""
+    stream = _video_stream(container, path)
+    count, end = 0, 0.0
+    for packet in container.demux():
+        if packet.is_corrupt:
+            raise VideoError(f"{path}: damaged or cut off after {end:.1f} s")
+        if packet.pts is not None and packet.time_base:
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        count += packet.stream is stream and packet.size > 0 and not packet.is_discard
+    start, promised = ((x or 0) / av.time_base for x in (container.start_time, container.duration))
+    if end - min(start, 0) < promised - _CUT_OFF:
+        raise VideoError(f"{path}: cut off after {end:.1f} of {promised:.1f} s")
+    return count
+
+
+# Animations and folders
+
+
+def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
+    def images() -> Iterator[tuple[Image.Image, int]]:
+        """Each picture with its milliseconds."""
+        try:
+            with open_image(path) as image:
+                for index in range(getattr(image, "n_frames", 1)):
+                    image.seek(index)
+                    image.load()
+                    duration = round(image.info.get("duration", 0))
+                    yield image, duration if duration > 10 else 100  # as browsers do
+        except PictureError:
+            raise
+        except Exception as error:  # decoders fail in their own ways on damaged files
+            raise VideoError(f"{path}: damaged picture ({error})") from error
+
+    with open_image(path) as image:
+        if image.format != "GIF" and not getattr(image, "is_animated", False):
+            raise VideoError(f"{path}: a still picture, not a clip")
+        target = resized(image.size, size, path, max_pixels)
+    loops, durations = zip(
+        *((i.info.get("loop"), duration) for i, duration in images()), strict=True
+    )
+
+    def frames() -> Iterator[Frame]:
+        pts = 0
+        for image, duration in images():
+            pixels = np.asarray(on_white(image.convert("RGBA")))
+            yield Frame(_resize(pixels, target), pts, duration)
+            pts += duration
+
+    return Clip(
+        path,
+        (target[1], target[0]),
+        len(durations),
+        _MILLISECONDS,
+        1000 * Fraction(len(durations), sum(durations)),
+        Color.of_pictures(target[1], target[0]),
+        frames,
+        loop=loops[-1],
+        last_duration=durations[-1],
+    )
+
+
+def _open_folder(path: Path, size: int, max_pixels: int, fps: float) -> Clip:
+    paths = sorted(find_pictures(path), key=_natural)
+    if not paths:
+        raise VideoError(f"{path}: no picture in this folder")
+    reading: dict[str, Any] = {"size": size, "max_pixels": max_pixels}
+    height, width = picture_size(paths[0], **reading)
+    for other in paths[1:]:
+        if picture_size(other, **reading) != (height, width):
+            raise VideoError(f"{other}: not {width} x {height} pixels, as {paths[0].name} is")
+    rate = Fraction(fps).limit_denominator(1001)
+
+    def frames() -> Iterator[Frame]:
+        for index, picture in enumerate(paths):
+            pixels = np.asarray(load_image(picture, **reading))
+            if pixels.shape[:2] != (height, width):
+                raise VideoError(f"{picture}: changed while it was used")
+            yield Frame(pixels, index, 1)
+
+    color = Color.of_pictures(height, width)
+    return Clip(path, (height, width), len(paths), 1 / rate, rate, color, frames, last_duration=1)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts frame2 before frame10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part) if part.isdecimal() else 0, part) for part in parts]
+
+
+def _resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    if size == (pixels.shape[1], pixels.shape[0]):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))

@@ -1,0 +1,91 @@
+"""The sound of a clip, written beside its stylised frames."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from av import AudioResampler, Packet
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+
+from adain_jax.video.reading import Clip, opened
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Track:
+    """Where a stream of sound goes: copied, or encoded anew if there is a resampler."""
+
+    source: AudioStream
+    stream: AudioStream
+    resampler: AudioResampler | None = None
+
+    def write(self, packet: "Packet[Any]", output: OutputContainer) -> None:
+        if self.resampler:
+            for frame in self.source.decode(packet):
+                for piece in self.resampler.resample(frame):
+                    output.mux(self.stream.encode(piece))
+        elif packet.dts is not None:
+            packet.stream = self.stream
+            output.mux(packet)
+
+    def end(self, output: OutputContainer) -> None:
+        if self.resampler:
+            for piece in self.resampler.resample(None):
+                output.mux(self.stream.encode(piece))
+            output.mux(self.stream.encode())
+
+
+@contextmanager
+def sound(
+    clip: Clip, output: OutputContainer, path: Path, note: Note
+) -> Iterator[Callable[[Fraction | None], None]]:
+    """Gives the function that writes the sound up to a second, or all the rest of it (None).
+
+    Every track is kept: its packets are copied where the container takes their codec, otherwise it is
+    encoded anew. `note` is told of that, in a line.
+    """
+    if not clip.audio:
+        yield lambda until: None
+        return
+    with opened(clip.path) as source:
+        tracks = {}
+        for stream in source.streams.audio:
+            if stream.codec_context:
+                tracks[stream.index] = _track(stream, output, path, note)
+            else:
+                note(f"{path}: without a track of sound of {clip.path}, its codec is unknown")
+        packets = source.demux(*[s for s in source.streams.audio if s.index in tracks])
+        waiting = next(packets, None) if tracks else None
+
+        def write(until: Fraction | None) -> None:
+            nonlocal waiting
+            while waiting is not None:
+                dts = waiting.dts
+                if until is not None and dts is not None and dts * waiting.time_base > until:
+                    return
+                tracks[waiting.stream.index].write(waiting, output)
+                waiting = next(packets, None)
+            if until is None:
+                for track in tracks.values():
+                    track.end(output)
+
+        yield write
+
+
+def _track(stream: AudioStream, output: OutputContainer, path: Path, note: Note) -> _Track:
+    try:
+        return _Track(stream, output.add_stream_from_template(stream))
+    except ValueError:  # the container does not take it
+        pass
+    codec, rate = ("libopus", 48000) if output.format.name == "webm" else ("aac", stream.rate)
+    copy = output.add_stream(codec, rate)
+    assert isinstance(copy, AudioStream)
+    copy.layout = stream.layout
+    before = stream.codec_context.codec.canonical_name
+    note(f"{path}: sound encoded anew, {before} as {codec.removeprefix('lib')}")
+    return _Track(stream, copy, AudioResampler(copy.format, copy.layout, rate))

@@ -1,0 +1,184 @@
+"""Writing clips frame by frame: videos with their sound, GIFs, folders of numbered pictures."""
+
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from av.container import OutputContainer
+from av.filter import Graph
+from av.video.format import VideoFormat
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from adain_jax.files import atomic_path
+from adain_jax.images import save_picture
+from adain_jax.video.color import from_rgb
+from adain_jax.video.reading import Clip, Frame, VideoError
+from adain_jax.video.sound import Note, sound
+
+Write = Callable[[Frame], None]
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
+_HUNDREDTH = Fraction(1, 100)
+
+
+@contextmanager
+def writing(
+    path: Path, clip: Clip, *, frame_suffix: str = "", quality: int = 95, note: Note = print
+) -> Iterator[Write]:
+    """Gives the function that writes the next frame; whole at the end, or nothing is left.
+
+    Frame rate, times, shape of the pixels, colour space, loops and sound are those of `clip`.
+
+    Args:
+        path: a .mp4, .m4v, .mov, .mkv, .webm or .gif file; a folder if there is a `frame_suffix`.
+        clip: what the frames are made from; they have its size.
+        frame_suffix: write numbered pictures of this kind, such as ".png", into the folder `path`.
+        quality: 1 to 100, of everything but GIF and lossless pictures.
+        note: told, in a line each, what could not be kept.
+
+    Raises:
+        VideoError: it cannot be written, or no frame came.
+    """
+    if frame_suffix:
+        writer = _writing_folder(path, frame_suffix, quality)
+    elif path.suffix.lower() == ".gif":
+        writer = _writing_gif(path, clip)
+    else:
+        writer = _writing_video(path, clip, quality, note)
+    if clip.audio and (frame_suffix or path.suffix.lower() == ".gif"):
+        note(f"{path}: without the sound of {clip.path}, there is no place for it")
+    with writer as write:
+        yield write
+
+
+@contextmanager
+def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator[Write]:
+    height, width = clip.size
+    suffix = path.suffix.lower()
+    webm = suffix == ".webm"
+    odd = height % 2 or width % 2
+    with _created(path, CONTAINERS[suffix]) as output:
+        # The same numbers look about as good; H.264 counts to 51 and VP9 to 63.
+        crf = str(round(63 - 0.41 * quality if webm else 51 - 0.35 * quality))
+        # Without B-frames, files tell the duration of every frame, the last one's too.
+        options = {"crf": crf, **({"row-mt": "1", "cpu-used": "4"} if webm else {"bf": "0"})}
+        stream = output.add_stream("libvpx-vp9" if webm else "libx264", clip.rate, options)
+        stream.width, stream.height = width, height
+        # Half-size chroma in H.264 needs even sizes.
+        stream.pix_fmt = format_ = "yuv444p" if odd and not webm else "yuv420p"
+        if format_ == "yuv444p":
+            note(f"{path}: {width} x {height} is odd: H.264 4:4:4, unknown to some players")
+        codec = stream.codec_context
+        codec.flags |= Flags.frame_duration
+        codec.time_base = clip.time_base
+        codec.sample_aspect_ratio = clip.pixel_aspect
+        codec.colorspace = clip.color.matrix
+        codec.color_primaries = clip.color.primaries
+        codec.color_trc = clip.color.transfer
+        codec.color_range = ColorRange.MPEG
+        converter = VideoReformatter()
+        with sound(clip, output, path, note) as write_sound:
+
+            def write(frame: Frame) -> None:
+                write_sound(frame.pts * clip.time_base)
+                picture = from_rgb(frame.pixels, clip.color, format_, converter)
+                picture.pts, picture.time_base = frame.pts, clip.time_base
+                picture.duration = frame.duration
+                output.mux(stream.encode(picture))
+
+            yield write
+            output.mux(stream.encode())
+            write_sound(None)
+
+
+@contextmanager
+def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
+    height, width = clip.size
+    options = {"loop": str(-1 if clip.loop is None else clip.loop)}
+    if clip.last_duration is not None:
+        options["final_delay"] = str(round(clip.last_duration * clip.time_base / _HUNDREDTH))
+    with _created(path, "gif", options) as output:
+        stream = output.add_stream("gif", clip.rate)
+        stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
+        stream.codec_context.time_base = _HUNDREDTH
+        # A palette for every frame, and a dither that stays in place from frame to frame.
+        graph = Graph()
+        source = graph.add_buffer(
+            width=width, height=height, format=VideoFormat("rgb24"), time_base=_HUNDREDTH
+        )
+        split = graph.add("split")
+        palette = graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
+        use = graph.add("paletteuse", "new=1:dither=bayer:bayer_scale=3")
+        sink = graph.add("buffersink")
+        source.link_to(split)
+        split.link_to(use, 0, 0)
+        split.link_to(palette, 1, 0)
+        palette.link_to(use, 0, 1)
+        use.link_to(sink)
+        graph.configure()
+        earliest: int | None = None
+
+        def write(frame: Frame) -> None:
+            nonlocal earliest
+            pts = round(frame.pts * clip.time_base / _HUNDREDTH)
+            if earliest is not None and pts < earliest:
+                return
+            earliest = pts + 2  # players slow down what is faster
+            picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels))
+            picture.pts, picture.time_base = pts, _HUNDREDTH
+            graph.push(picture)
+            colored = graph.pull()
+            assert isinstance(colored, VideoFrame)
+            output.mux(stream.encode(colored))
+
+        yield write
+        output.mux(stream.encode())
+
+
+@contextmanager
+def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
+    strangers = [p for p in path.glob("*") if not re.fullmatch(r"\d{6,}\.\w+", p.name)]
+    if strangers:
+        raise VideoError(f"{path}: holds other files than frames; move them or it away")
+    folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
+    count = 0
+
+    def write(frame: Frame) -> None:
+        nonlocal count
+        count += 1
+        picture = frame.pixels / np.float32(255)
+        save_picture(picture, folder / f"{count:06}{suffix}", quality=quality)
+
+    try:
+        folder.mkdir()
+        yield write
+        if path.exists():
+            shutil.rmtree(path)
+        folder.replace(path)
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _created(
+    path: Path, format_: str, options: dict[str, str] | None = None
+) -> Iterator[OutputContainer]:
+    """A new file, whole at the end or not there."""
+    try:
+        with (
+            atomic_path(path) as temporary,
+            av.open(f"file:{temporary}", "w", format=format_, options=options) as output,
+        ):
+            yield output
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
