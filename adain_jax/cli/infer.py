@@ -192,6 +192,8 @@ def _run_class(options: Options) -> "type[Run]":
 
 
 def _check(options: Options) -> None:
+    from adain_jax.tiles import SMALLEST
+
     styles = len(options.style) + len(options.style_file)
     if not styles:
         raise UsageError("--style or --style-file is missing")
@@ -218,6 +220,8 @@ def _check(options: Options) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 0")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
+    if isinstance(options.tile, int) and options.tile < SMALLEST:
+        raise UsageError(f"--tile must be auto, off or at least {SMALLEST}, not {options.tile}")
     if not 1 <= options.quality <= 100:
         raise UsageError("--quality must lie in 1 to 100")
 
