@@ -8,7 +8,7 @@ the lightness from the *result*. Pictures are float32 (h, w, 3), RGB in [0, 1].
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 Array = jax.Array | np.ndarray
 Picture = Float[Array, "h w 3"]
@@ -41,6 +41,18 @@ def keep_chroma(content: Picture, stylised: Picture) -> Picture:
     With U and V fixed, a change of Y changes R, G and B alike. Values may leave [0, 1].
     """
     return content + ((stylised - content) @ LUMINANCE)[..., None]
+
+
+def keep_chroma_of_bytes(
+    content: UInt8[np.ndarray, "h w 3"], stylised: UInt8[np.ndarray, "h w 3"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """`keep_chroma` of 8-bit pictures, some rows at a time: large ones take little memory."""
+    result = np.empty_like(content)
+    for top in range(0, len(content), 256):
+        rows = slice(top, top + 256)
+        kept = keep_chroma(content[rows].astype(np.float32), stylised[rows].astype(np.float32))
+        result[rows] = np.clip(kept + 0.5, 0, 255)
+    return result
 
 
 def _color_statistics(picture: Picture) -> tuple[Float[Array, " 3"], Float[Array, "3 3"]]:

@@ -5,18 +5,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adain_jax.images import Picture
+from adain_jax.images import Picture, Pixels
 
+CELL = 256
 _LABEL = 22
 _GAP = 6
 
 
 def contact_sheet(
-    cells: Mapping[tuple[int, int], Picture],
+    cells: Mapping[tuple[int, int], Picture | Pixels],
     rows: Sequence[str],
     columns: Sequence[str],
     *,
-    cell: int = 256,
+    cell: int = CELL,
 ) -> Picture:
     """One picture, float32 (h, w, 3), of the given cells (row, column), on white.
 
@@ -40,9 +41,17 @@ def contact_sheet(
         label(_GAP, top, text)
         for column in range(len(columns)):
             if (row, column) in cells:
-                pixels = (np.clip(cells[row, column], 0, 1) * 255 + 0.5).astype(np.uint8)
-                image = Image.fromarray(pixels[..., :3])
-                image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+                image = Image.fromarray(shrink(cells[row, column], cell))
                 left = _GAP + column * step + (cell - image.width) // 2
                 sheet.paste(image, (left, top + _LABEL + (cell - image.height) // 2))
     return np.asarray(sheet, np.float32) / np.float32(255)
+
+
+def shrink(picture: Picture | Pixels, cell: int = CELL) -> Pixels:
+    """A picture, float in [0, 1] or uint8, as uint8 (h, w, 3) that fits a square of `cell` pixels."""
+    pixels = picture[..., :3]
+    if pixels.dtype != np.uint8:
+        pixels = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
+    return np.asarray(image)

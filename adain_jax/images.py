@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from adain_jax.files import atomic_path
 
 Picture = Float[np.ndarray, "h w c"]
+Pixels = UInt8[np.ndarray, "h w c"]
 
 SUFFIXES = frozenset(
     f".{suffix}"
@@ -138,11 +139,11 @@ def picture_size(
     return (min(width, height),) * 2 if crop else (height, width)
 
 
-def save_picture(picture: Picture, path: str | Path, *, quality: int = 95) -> None:
-    """Writes a float picture (h, w, 3) or (h, w, 4) in [0, 1], rounded to 8 bits, atomically.
+def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 95) -> None:
+    """Writes a picture (h, w, 3) or (h, w, 4), atomically.
 
     Args:
-        picture: values outside [0, 1] are clipped.
+        picture: float in [0, 1], to be clipped and rounded to 8 bits, or uint8.
         path: the suffix chooses the format; formats without transparency get it laid on white.
         quality: of JPEG, WebP and AVIF, 1 to 100.
 
@@ -151,8 +152,9 @@ def save_picture(picture: Picture, path: str | Path, *, quality: int = 95) -> No
     """
     path = Path(path)
     format_ = writable_format(path)
-    pixels = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-    image = Image.fromarray(pixels)
+    if picture.dtype != np.uint8:
+        picture = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    image = Image.fromarray(picture)
     if image.mode == "RGBA" and format_ in ("JPEG", "PPM", "BMP"):
         image = on_white(image)
     options = {"quality": quality, "subsampling": 0} if format_ == "JPEG" else {"quality": quality}

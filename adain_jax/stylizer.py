@@ -253,11 +253,14 @@ class Stylizer:
 
     def plan(self, sizes: Iterable[Size]) -> None:
         """Chooses frames for contents of these (height, width), before the first of them comes."""
-        self._contents.plan(sizes)
+        self._contents.plan(size for size in sizes if not self._side(size))
 
     def frame(self, size: Size) -> Size:
-        """The frame that contents of this (height, width) are computed in; best batched by it."""
-        return self._contents.fit(size)
+        """The frame that contents of this (height, width) are computed in; best batched by it.
+
+        Pictures that are computed in tiles have none in common: their own size.
+        """
+        return size if self._side(size) else self._contents.fit(size)
 
     def _side(self, size: Size) -> int | None:
         """The side of the tiles for a picture of this size; None where it is computed whole."""

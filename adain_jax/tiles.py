@@ -9,8 +9,6 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from adain_jax.buckets import Size
 
 MEMORY = 640 << 20  # bytes that the computation of a tile may take; larger ones are hardly faster
@@ -89,6 +87,8 @@ def automatic_side(bytes_per_pixel: int) -> int:
 
 def free_memory() -> int:
     """Bytes that are free: of the accelerator, or of the machine or the container around it."""
+    import jax
+
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]

@@ -38,7 +38,7 @@ def run(random_weights, capsys):
 
     def command(*arguments):
         weights = [f"--{part}={path}" for part, path in random_weights.items()]
-        sizes = ["--content-size", "0", "--style-size", "0"]
+        sizes = ["--content-size", "0", "--style-size", "0", "--no-compilation-cache"]
         with pytest.raises(SystemExit) as exit_:
             infer.main(["--model=vgg19", *weights, *sizes, *map(str, arguments)])
         captured = capsys.readouterr()
@@ -305,3 +305,61 @@ def test_the_script_runs_from_anywhere(folder, random_weights):
     )
     assert result.returncode == 1
     assert result.stderr == "failed: content/none.jpg: no such file\n"
+
+
+def test_tiles_change_nothing(tmp_path, capsys):
+    content = draw(tmp_path / "a.png", (200, 310))
+    style = draw(tmp_path / "s.png", (60, 50))
+    results = {}
+    for tile in ("off", "128", "auto"):
+        output = tmp_path / f"{tile}.png"
+        arguments = ["--content", content, "--style", style, "--output", output, "--tile", tile]
+        with pytest.raises(SystemExit) as exit_:
+            infer.main([*map(str, arguments), "--content-size=0", "--no-compilation-cache"])
+        assert exit_.value.code == 0
+        results[tile] = np.asarray(Image.open(output)).astype(int)
+    assert results["off"].shape == (200, 310, 3)
+    assert np.abs(results["128"] - results["off"]).max() <= 1  # of 255, by rounding
+    np.testing.assert_array_equal(results["auto"], results["off"])
+
+
+def test_a_tile_too_small_is_an_error(folder, run):
+    code, _, err = run("--content=content", "--style=style", "--output=out", "--tile=64")
+    assert code == 2
+    assert err == "error: --tile must be auto, off or at least 128, not 64\n"
+
+
+def test_timing_says_where_the_time_went(folder, run):
+    code, _, err = run("--content=content", "--style=style", "--output=out", "--timing")
+    assert code == 0
+    names = ("start", "imports", "weights and names", "styles", "contents")
+    line = next(line for line in err.splitlines() if line.startswith("timing: "))
+    seconds = [float(part.split()[-2]) for part in line.split(";")[0].split(", ")]
+    assert [name for name in names if f"{name} " in line] == list(names)
+    assert min(seconds) >= 0
+    assert sum(seconds) == pytest.approx(float(line.split()[-2]), abs=0.05)
+
+
+def _cached(tmp_path, *options, mode=None):
+    """The files in a fresh cache folder after a run of infer.py in a process of its own."""
+    cache = tmp_path / "cache"
+    programs = cache / "adain-jax" / "programs"
+    if mode:
+        programs.mkdir(parents=True)
+        programs.chmod(mode)
+    content = draw(tmp_path / "a.png")
+    command = [sys.executable, str(ROOT / "infer.py"), "--content", content, "--style", content]
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(cache)}
+    output = tmp_path / "out.png"
+    subprocess.run([*command, "--output", output, *options], check=True, env=environment)
+    return programs, list(programs.glob("*")) if programs.exists() else []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the cache folder is set the Linux way")
+def test_compiled_programs_are_kept_in_a_private_folder(tmp_path):
+    programs, kept = _cached(tmp_path / "kept")
+    assert len(kept) >= 2
+    assert programs.stat().st_mode & 0o077 == 0
+    assert _cached(tmp_path / "off", "--no-compilation-cache")[1] == []
+    assert _cached(tmp_path / "open", mode=0o777)[1] == []  # others could put programs there

@@ -168,7 +168,7 @@ def run(capsys):
 
     def command(*arguments):
         with pytest.raises(SystemExit) as exit_:
-            infer.main(["--style-size", "64", *map(str, arguments)])
+            infer.main(["--style-size=64", "--no-compilation-cache", *map(str, arguments)])
         captured = capsys.readouterr()
         return exit_.value.code, captured.out, captured.err
 

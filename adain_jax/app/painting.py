@@ -3,10 +3,11 @@
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,6 +18,7 @@ from adain_jax.app.shelf import LONGEST, Upload
 from adain_jax.app.turns import Turns
 from adain_jax.color import coral, keep_chroma
 from adain_jax.style import Style
+from adain_jax.stylizer import Content
 from adain_jax.weights import Model
 
 Color = Literal["none", "coral", "luminance"]
@@ -145,9 +147,28 @@ class Recent:
         return painted
 
 
+class Encoded:
+    """The encoded contents of the users who painted last, one each: they are large."""
+
+    def __init__(self, users: int):
+        self._users = users
+        self._contents: WeakKeyDictionary[Painter, tuple[Hashable, Content]] = WeakKeyDictionary()
+
+    def get(self, user: "Painter", key: Hashable, encode: Callable[[], Content]) -> Content:
+        """The user's content if `key` is still the same, otherwise a new one in its place."""
+        known = self._contents.pop(user, None)
+        if known is None or known[0] != key:
+            known = key, encode()
+        self._contents[user] = known
+        while len(self._contents) > self._users:
+            self._contents.pop(next(iter(self._contents.keys())))
+        return known[1]
+
+
 # One picture at a time is decoded or computed: more would be no faster, and memory stays bounded.
 TURNS = Turns(at_once=1, waiting=40)
 EXAMPLES_RECENT = Recent(64 << 20)  # of examples in example styles, for everybody
+ENCODED = Encoded(users=8)
 
 
 class Painter:
@@ -161,7 +182,6 @@ class Painter:
         self._load = load
         self._recent = Recent(32 << 20)
         self._picture = lru_cache(maxsize=2)(Upload.read)
-        self._encoded = lru_cache(maxsize=2)(self._encode)
         self._style = lru_cache(maxsize=32)(self._encode_style)
 
     def paint(self, painting: Painting, say: Callable[[int], None]) -> Painted:
@@ -194,16 +214,13 @@ class Painter:
             masks = painting.regions.masks(picture.shape[:2], len(styles))
         else:
             style = mix(styles, painting.shares or [1] * len(styles))
-        content = self._encoded(painting.model, painting.content, painting.size)
+        key = painting.model, painting.content, painting.size
+        content = ENCODED.get(self, key, lambda: stylizer.encode_content(picture))
         result = stylizer(content, style, painting.alpha, masks=masks)
         if painting.color == "luminance":
             result = keep_chroma(picture, result)
         pixels = (np.clip(result, 0, 1) * 255 + 0.5).astype(np.uint8)  # as `save_picture`
         return Painted(pixels, time.perf_counter() - start)
-
-    def _encode(self, model: Model, content: Upload, size: int) -> Any:
-        """What the stylizer takes as content, to be used for any style and strength."""
-        return self._picture(content, size)
 
     def _encode_style(
         self, model: Model, style: Upload, recolored: tuple[Upload, int] | None

@@ -1,5 +1,6 @@
 """`infer.py`: stylise pictures, folders of pictures, whole data sets."""
 
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -7,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+UNSAVED = 256 << 20  # bytes of results that may wait for being written
 
 _Many = tyro.conf.arg(metavar="PATH [PATH ...]")
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -92,6 +96,11 @@ class Options:
     """Pictures per step; by default 1 on CPU, 8 elsewhere."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions."""
+    tile: Annotated[int | Literal["auto", "off"], tyro.conf.arg(metavar="auto|INT|off")] = "auto"
+    """Side in pixels of the tiles in which large pictures are computed, with the same result as in one
+    piece: auto fits it to the memory that is free, off computes every picture in one piece."""
+    no_compilation_cache: bool = False
+    """Do not keep compiled programs, which make the next start faster, in the user's cache folder."""
 
     format: Literal["jpg", "png", "webp", "tiff", "mp4", "mkv", "webm", "gif"] | None = None
     """File format of results in a folder; by default the content's own. A clip as jpg, png, webp or
@@ -113,6 +122,8 @@ class Options:
     """Write the encoded styles into this folder; needs no --content."""
     report: _File = None
     """Write a JSON file that lists every input and result with its outcome."""
+    timing: bool = False
+    """Print at the end where the time went."""
     debug: bool = False
     """Show a traceback on failure."""
 
@@ -128,16 +139,50 @@ def main(arguments: list[str] | None = None) -> None:
 def _infer(options: Options) -> int:
     from adain_jax.cli.report import Report
 
+    timing = Timing()
     _check(options)
+    if not options.no_compilation_cache:
+        from adain_jax.compilation import keep_programs
+
+        keep_programs()
+    timing.mark("imports")
     report = Report()
     try:
-        _run_class(options)(options, report).all()
+        run = _run_class(options)(options, report)
+        timing.mark("weights and names")
+        run.all(timing)
     finally:
         if options.report:
             report.write(options.report)
     if options.content:
         print(report.summary())
+    if options.timing:
+        print(timing.summary(), file=sys.stderr)
     return 1 if report.failures else 0
+
+
+class Timing:
+    """Where the time of a call went, from the start of the process."""
+
+    def __init__(self) -> None:
+        self.parts: list[tuple[str, float]] = []
+        self.mark("start")
+
+    def mark(self, name: str) -> None:
+        """A part has ended here."""
+        self.parts.append((name, time.time()))
+
+    def summary(self) -> str:
+        """One line for the end."""
+        import psutil
+
+        began = psutil.Process().create_time()
+        times = [began, *(moment for _, moment in self.parts)]
+        parts = [
+            f"{name} {after - before:.2f} s"
+            for (name, _), (before, after) in zip(self.parts, pairwise(times), strict=True)
+        ]
+        return f"timing: {', '.join(parts)}; together {times[-1] - began:.2f} s"
 
 
 def _run_class(options: Options) -> "type[Run]":
@@ -147,6 +192,8 @@ def _run_class(options: Options) -> "type[Run]":
 
 
 def _check(options: Options) -> None:
+    from adain_jax.tiles import SMALLEST
+
     styles = len(options.style) + len(options.style_file)
     if not styles:
         raise UsageError("--style or --style-file is missing")
@@ -173,6 +220,8 @@ def _check(options: Options) -> None:
             raise UsageError(f"--{name.replace('_', '-')} must be at least 0")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
+    if isinstance(options.tile, int) and options.tile < SMALLEST:
+        raise UsageError(f"--tile must be auto, off or at least {SMALLEST}, not {options.tile}")
     if not 1 <= options.quality <= 100:
         raise UsageError("--quality must lie in 1 to 100")
 
@@ -224,17 +273,19 @@ class Run:
             decoder=options.decoder,
             dtype=options.dtype,
             batch_size=options.batch_size,
+            tile=options.tile,
         )
         self.sheet: dict[tuple[int, int], np.ndarray] = {}
         self._style_picture = lru_cache(maxsize=32)(self._read_style)
 
-    def all(self) -> None:
+    def all(self, timing: Timing) -> None:
         """Does everything; what fails is noted in the report."""
         start = time.perf_counter()
         with ThreadPoolExecutor(4) as readers, ThreadPoolExecutor(4) as writers:
             try:
                 open_jobs = self._open_jobs()
                 self._encode_styles(readers, open_jobs)
+                timing.mark("styles")
                 self._stylise(readers, writers, open_jobs)
             except BaseException:
                 readers.shutdown(cancel_futures=True)
@@ -244,6 +295,7 @@ class Run:
                 self.report.seconds = time.perf_counter() - start
         if self.options.grid and self.sheet:
             self._write_grid()
+        timing.mark("contents")
 
     def _find_contents(self) -> list["Source"]:
         return self._expand(self.options.content, self.report.contents)
@@ -345,16 +397,17 @@ class Run:
         one_by_one = bool(self.options.mask)
         step = 1 if one_by_one else self.stylizer.batch_size
         batches = [ready[i : i + step] for i in range(0, len(ready), step)]
-        saving: deque[tuple[Job, Future[None]]] = deque()
+        saving: deque[tuple[Job, int, Future[None]]] = deque()
         with _progress(len(ready)) as advance:
             for batch, future in _ahead(readers, self._read_contents, batches, 2):
                 for job, picture in self._stylise_batch(batch, future.result()):
-                    saving.append((job, writers.submit(self._save, job, picture)))
-                while len(saving) > 2 * step + 4:
-                    self._saved(*saving.popleft())
+                    saving.append((job, picture.nbytes, writers.submit(self._save, job, picture)))
+                while len(saving) > 2 * step + 4 or sum(size for _, size, _ in saving) > UNSAVED:
+                    job, _, saved = saving.popleft()
+                    self._saved(job, saved)
                 advance(len(batch))
-            while saving:
-                self._saved(*saving.popleft())
+            for job, _, saved in saving:
+                self._saved(job, saved)
 
     def _leave(self, job: "Job") -> None:
         if self.options.skip_existing:
@@ -400,17 +453,20 @@ class Run:
         return False
 
     def _read_contents(self, batch: list["Job"]) -> dict[int, "np.ndarray | Exception"]:
-        """The contents of a batch of jobs, or what is wrong with them."""
-        from adain_jax.images import PictureError, read_picture
+        """The contents of a batch of jobs, uint8 (h, w, 3 or 4), or what is wrong with them."""
+        import numpy as np
+
+        from adain_jax.images import PictureError, load_image
 
         pictures: dict[int, np.ndarray | Exception] = {}
         for index in {job.content for job in batch}:
             try:
-                pictures[index] = read_picture(
+                image = load_image(
                     self.contents[index].path,
                     keep_alpha=self.options.alpha_channel == "keep",
                     **self.content_reading,
                 )
+                pictures[index] = np.asarray(image)
             except PictureError as error:
                 pictures[index] = error
         return pictures
@@ -420,7 +476,7 @@ class Run:
     ) -> Iterator[tuple["Job", "np.ndarray"]]:
         import numpy as np
 
-        from adain_jax.color import keep_chroma
+        from adain_jax.color import keep_chroma_of_bytes
         from adain_jax.images import PictureError
         from adain_jax.style import Style
 
@@ -451,17 +507,23 @@ class Run:
             results = [self.stylizer(colors[0], styles[0], self.options.alpha, masks=masks)]
         for job, content, result in zip(jobs, contents, results, strict=True):
             if self.options.preserve_color == "luminance":
-                result = keep_chroma(content[..., :3], result)
+                result = keep_chroma_of_bytes(content[..., :3], result)
             self._add_to_sheet(job, content, result)
-            yield job, np.concatenate([result, content[..., 3:]], axis=-1)
+            if content.shape[-1] == 4:
+                result = np.concatenate([result, content[..., 3:]], axis=-1)
+            yield job, result
 
     def _style_for(self, job: "Job", content: "np.ndarray") -> "Style":
         """The style of a job: one, a mix, or one per region."""
+        import numpy as np
+
         from adain_jax.color import coral
         from adain_jax.style import Style, mix
 
         if self.options.preserve_color == "coral":
-            recolored = [coral(self._style_picture(index), content) for index in job.styles]
+            sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
+            colors = sparse / np.float32(255)  # of a few million pixels, which is enough
+            recolored = [coral(self._style_picture(index), colors) for index in job.styles]
             styles = [self.stylizer.encode_style(picture) for picture in recolored]
             for index in job.styles:
                 self.report.styles[self.style_paths[index]] = "encoded"
@@ -503,8 +565,10 @@ class Run:
     def _add_to_sheet(self, job: "Job", content: "np.ndarray", result: "np.ndarray") -> None:
         column = job.styles[0] if len(job.styles) == 1 else 0
         if self.options.grid and job.content < 12 and column < 12:
-            self.sheet[job.content + 1, 0] = content[..., :3]
-            self.sheet[job.content + 1, column + 1] = result
+            from adain_jax.grid import shrink
+
+            self.sheet[job.content + 1, 0] = shrink(content)
+            self.sheet[job.content + 1, column + 1] = shrink(result)
 
     def _write_grid(self) -> None:
         from adain_jax.grid import contact_sheet

@@ -14,16 +14,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from adain_jax.cli import jobs
 from adain_jax.cli.infer import Options, Run, _progress
 from adain_jax.cli.jobs import Job, Source
 from adain_jax.cli.run import UsageError
-from adain_jax.color import keep_chroma
+from adain_jax.color import keep_chroma_of_bytes
 from adain_jax.images import SUFFIXES, PictureError
-from adain_jax.pixels import from_float, to_float
 from adain_jax.style import Style, mix
 
 if TYPE_CHECKING:
@@ -151,7 +149,7 @@ class VideoRun(Run):
                     self._style_over_time(job),
                     alpha=options.alpha,
                     stabilize=options.stabilize,
-                    finish=_keep_chroma if options.preserve_color == "luminance" else None,
+                    finish=keep_chroma_of_bytes if options.preserve_color == "luminance" else None,
                     advance=count,
                 )
         except (PictureError, OSError) as error:
@@ -175,11 +173,6 @@ class VideoRun(Run):
         weights = self.options.style_weights
         style = mix(styles, weights) if weights else styles[0]
         return lambda second: style
-
-
-def _keep_chroma(content: np.ndarray, result: np.ndarray) -> np.ndarray:
-    kept = keep_chroma(to_float(content), to_float(result))
-    return np.asarray(from_float(jnp.asarray(kept), np.uint8))
 
 
 def _check(options: Options) -> None:
