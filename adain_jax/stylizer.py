@@ -62,6 +62,8 @@ class Stylizer:
 
     Attributes:
         batch_size: how many pictures one program stylises; larger batches are split.
+        network: the network's class, for `bind` of `adain_jax.nn` and for `adain_jax.augment`.
+        params: its parameters, on the device.
     """
 
     def __init__(
@@ -92,10 +94,10 @@ class Stylizer:
             raise ValueError(f"tile must be auto, off or at least {tiles.SMALLEST}, not {tile}")
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else 8)
         self._tile = tile
-        self._network = NETWORKS[model]
+        self.network = NETWORKS[model]
         self._model = model
         self._style_encoder = params.get("encoder", params)
-        self._params = jax.device_put(
+        self.params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
         self._contents = Buckets(CONTENT_FRAMES)
@@ -168,7 +170,7 @@ class Stylizer:
             (
                 chosen,
                 _encode_style(
-                    self._network, self._params, *_assemble([frames[i] for i in chosen], frame)
+                    self.network, self.params, *_assemble([frames[i] for i in chosen], frame)
                 ),
             )
             for chosen, frame in self._batches(small, frames, self._styles)
@@ -178,7 +180,7 @@ class Stylizer:
             for row, i in enumerate(chosen):
                 results[i] = styles[row]
         for i in large:
-            encode = partial(encode_style_large, self._network, self._params)
+            encode = partial(encode_style_large, self.network, self.params)
             results[i] = self._in_tiles(encode, frames[i])
         return results[0] if _is_single(pictures) else Style.stack(results)
 
@@ -194,7 +196,7 @@ class Stylizer:
         if self._side(_size(checked)):
             return Content(checked, None)
         batch, size = _assemble([checked], self._contents.fit(_size(checked)))
-        return Content(checked, _encode(self._network, self._params, batch, size))
+        return Content(checked, _encode(self.network, self.params, batch, size))
 
     def __call__(
         self,
@@ -245,7 +247,7 @@ class Stylizer:
                 height, width = _size(frames[i])
                 results[i] = picture[:height, :width]
         for i in large:
-            stylise = partial(stylise_large, self._network, self._params, manner=manner.of([i]))
+            stylise = partial(stylise_large, self.network, self.params, manner=manner.of([i]))
             results[i] = self._in_tiles(stylise, frames[i])
         if _is_single(contents):
             return _like(contents, results[0])
@@ -266,7 +268,7 @@ class Stylizer:
         """The side of the tiles for a picture of this size; None where it is computed whole."""
         side = self._tile
         if side == "auto":
-            side = tiles.automatic_side(self._network.bytes_per_pixel)
+            side = tiles.automatic_side(self.network.bytes_per_pixel)
         return None if side == "off" or size[0] * size[1] <= side**2 else side
 
     def _by_size(self, pictures: list[np.ndarray]) -> tuple[list[int], list[int]]:
@@ -299,9 +301,9 @@ class Stylizer:
         if manner.masks is not None:
             manner = manner._replace(masks=_assemble(list(manner.masks), frame)[0])
         if scales is None:
-            return _stylise(self._network, self._params, batch, manner, size)
+            return _stylise(self.network, self.params, batch, manner, size)
         dtype = batch.dtype.name
-        return _stylise_encoded(self._network, dtype, self._params, scales, manner, size)
+        return _stylise_encoded(self.network, dtype, self.params, scales, manner, size)
 
     def _in_tiles(self, compute: Callable[[Large], T], picture: np.ndarray) -> T:
         """Computes a picture in tiles, in smaller ones where memory does not suffice."""

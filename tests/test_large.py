@@ -69,12 +69,12 @@ def test_pictures_of_any_size(stylizers, styles, h, w):
 def test_features_that_do_not_fit_are_computed_again(stylizers, styles, kept, monkeypatch):
     whole, tiled = stylizers
     content = picture(280, 264)
-    room = large._room(tiled._network, (280, 264), np.dtype("float32"))
+    room = large._room(tiled.network, (280, 264), np.dtype("float32"))
     coarsest = max(room)
     limit = {"all": large.KEPT, "coarsest": room[coarsest].nbytes, "none": 0}[kept]
     monkeypatch.setattr(large, "KEPT", limit)
     expected = {"all": set(room), "coarsest": {coarsest}, "none": set()}[kept]
-    assert set(large._room(tiled._network, (280, 264), np.dtype("float32"))) == expected
+    assert set(large._room(tiled.network, (280, 264), np.dtype("float32"))) == expected
     assert_same(tiled(content, styles[1]), whole(content, styles[1]))
 
 
@@ -150,7 +150,7 @@ def test_one_program_computes_all_tiles_of_a_picture(stylizers, styles):
 
 def test_tiles_shrink_when_memory_is_exhausted(stylizers, styles, monkeypatch, caplog):
     whole = stylizers[0]
-    tiled = Stylizer(whole._params, model="fast", tile=256)
+    tiled = Stylizer(whole.params, model="fast", tile=256)
     content = picture(300, 310)
     real, sides = large._encode, []
 
@@ -171,7 +171,7 @@ def test_tiles_shrink_when_memory_is_exhausted(stylizers, styles, monkeypatch, c
 @pytest.mark.parametrize("tile", [127, 0, "small"])
 def test_tiles_that_cannot_be(stylizers, tile):
     with pytest.raises(ValueError, match=f"tile must be auto, off or at least 128, not {tile}"):
-        Stylizer(stylizers[0]._params, model="fast", tile=tile)
+        Stylizer(stylizers[0].params, model="fast", tile=tile)
 
 
 @given(

@@ -98,7 +98,7 @@ def test_200_sizes_compile_at_most_12_programs(stylizer, model, compilations):
     sizes = {(int(h), int(w)) for h, w in rng.integers(8, 96, (400, 2))}
     contents = [picture(*size) for size in sorted(sizes)[:200]]
     assert len(contents) == 200
-    fresh = Stylizer(jax.device_get(stylizer._params), model=model)
+    fresh = Stylizer(jax.device_get(stylizer.params), model=model)
     styles = fresh.encode_style(contents[:3])
     results = fresh(contents, styles[0])
     assert [r.shape for r in results] == [c.shape for c in contents]
@@ -106,7 +106,7 @@ def test_200_sizes_compile_at_most_12_programs(stylizer, model, compilations):
 
 
 def test_a_stream_of_single_pictures_compiles_few_programs(stylizer, style, model, compilations):
-    fresh = Stylizer(jax.device_get(stylizer._params), model=model)
+    fresh = Stylizer(jax.device_get(stylizer.params), model=model)
     for h, w in rng.integers(8, 64, (40, 2)):
         fresh(picture(h, w), style)
     assert len(compilations) <= 12
