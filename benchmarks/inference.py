@@ -1,11 +1,16 @@
 """Times stylisation: both models, and a PyTorch twin of VGG19's where torch is installed.
 
-    python -m benchmarks.inference [--models fast vgg19] [--sides 256 512 1024] [--batches 1 8]
-        [--repeats 5] [--json FILE]
+    python -m benchmarks inference [--models fast vgg19] [--sides 256 512 1024] [--batches 1 8]
+        [--dtype float32] [--repeats 5]
 
 Each case runs in a process of its own, so that its peak memory is its own; the contestants take turns,
 and the median of several runs counts. "both" encodes one style picture of the same size and stylises
-the batch; "content" stylises with a known style. Ratios are to the twin's "both".
+the batch; "content" stylises with a known style. Ratios are to the twin's "both" and "content".
+Pictures
+come from the host's memory and go back there. "rate" is the network's multiplications and additions per
+second in "content", as a share of what large matrices reach on the same device in the same process.
+
+On a GPU the twin runs there too, through `torch.compile` where the dtype is bfloat16.
 """
 
 import argparse
@@ -54,7 +59,9 @@ def random_layers(kind: "Kind") -> "Layers":
     }
 
 
-def ours(model: str, batch: int, side: int) -> tuple[Callable[[], object], Callable[[], object]]:
+def ours(
+    model: str, batch: int, side: int, dtype: str
+) -> tuple[Callable[[], object], Callable[[], object]]:
     import numpy as np
 
     from adain_jax import Stylizer
@@ -63,32 +70,62 @@ def ours(model: str, batch: int, side: int) -> tuple[Callable[[], object], Calla
     params = random_layers("fast")
     if model == "vgg19":
         params = {part: random_layers(f"vgg19-{part}") for part in ("encoder", "decoder")}
-    stylizer = Stylizer(params, model=model)
+    stylizer = Stylizer(params, model=model, dtype=dtype, tile="off", batch_size=batch)
     contents = rng.random((batch, side, side, 3), np.float32)
     picture = rng.random((side, side, 3), np.float32)
     style = stylizer.encode_style(picture)
     return lambda: stylizer(contents, picture), lambda: stylizer(contents, style)
 
 
-def run_case(project: str, batch: int, side: int, repeats: int) -> dict[str, float]:
+def flop(model: str, side: int) -> float:
+    """Multiplications and additions of stylising one picture, of the convolutions as written."""
+    from adain_jax.weights import CHANNELS
+
+    kinds = ["fast"] if model == "fast" else ["vgg19-encoder", "vgg19-decoder"]
+    names = {"half": 2, "quarter": 4, "eighth": 8, "conv1": 1, "conv2": 2, "conv3": 4, "conv4": 8}
+    return sum(
+        2 * 9 * a * b * (side / names[name.split("_")[0]]) ** 2
+        for kind in kinds
+        for name, (a, b) in CHANNELS[kind].items()
+    )
+
+
+def matrix_rate(dtype: str) -> float:
+    """Multiplications and additions per second of large matrices."""
+    import jax
+    import jax.numpy as jnp
+
+    side = 2048 if jax.default_backend() == "cpu" else 8192
+    a = jnp.ones((side, side), dtype)
+    multiply = jax.jit(jnp.matmul)
+    seconds, _ = time_runs(lambda: multiply(a, a).block_until_ready(), 5)
+    return 2 * side**3 / seconds
+
+
+def run_case(
+    project: str, batch: int, side: int, repeats: int, dtype: str = "float32"
+) -> dict[str, float]:
     """One case in this process."""
     if project == "torch":
         from benchmarks import twin
 
-        both, content = twin.runners(batch, side)
+        both, content = twin.runners(batch, side, dtype)
     else:
-        both, content = ours(project, batch, side)
+        both, content = ours(project, batch, side, dtype)
     result: dict[str, float] = {}
     for name, function in (("both", both), ("content", content)):
         result[f"{name}_s"], result[f"{name}_cpu_s"] = time_runs(function, repeats)
     result["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if project != "torch":
+        rate = flop(project, side) * batch / result["content_s"]
+        result["rate"] = rate / matrix_rate(dtype)
     return result
 
 
-def spawn(project: str, batch: int, side: int, repeats: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.inference", "--case", project]
+def spawn(project: str, batch: int, side: int, repeats: int, dtype: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "benchmarks.inference", "--case", project, "--dtype", dtype]
     command += ["--batches", str(batch), "--sides", str(side), "--repeats", str(repeats)]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
@@ -107,46 +144,51 @@ def machine() -> dict[str, str]:
     return {"cpu": cpu, "cores": str(os.cpu_count()), "device": device, **versions}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
     models = ["fast", "vgg19"]
     parser.add_argument("--models", nargs="+", default=models, choices=models)
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--case", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.case:
-        case = run_case(options.case, options.batches[0], options.sides[0], options.repeats)
-        print(json.dumps(case))
-        return
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, object]]:
+    """Prints the table; gives its rows."""
     projects = [*options.models, *(["torch"] if importlib.util.find_spec("torch") else [])]
-    info = machine()
-    print(", ".join(f"{key} {value}" for key, value in info.items()))
     header = f"{'':14}{'project':8}{'both s':>9}{'cpu s':>9}{'content s':>11}{'pictures/s':>12}"
-    print(header + f"{'peak MiB':>10}{'ratio both':>12}{'content':>9}")
-    rows = []
+    print(header + f"{'peak MiB':>10}{'rate':>7}{'ratio both':>12}{'content':>9}")
+    rows: list[dict[str, object]] = []
     for side in options.sides:
         for batch in options.batches:
-            cases = {project: spawn(project, batch, side, options.repeats) for project in projects}
+            cases = {
+                project: spawn(project, batch, side, options.repeats, options.dtype)
+                for project in projects
+            }
             for project, case in cases.items():
-                rows.append({"side": side, "batch": batch, "project": project, **case})
+                row: dict[str, object] = {"side": side, "batch": batch, "project": project, **case}
+                rows.append(row)
                 line = (
                     f"{batch} x {side:<10}{project:8}{case['both_s']:9.3f}{case['both_cpu_s']:9.2f}"
                 )
                 line += f"{case['content_s']:11.3f}{batch / case['content_s']:12.2f}"
                 line += f"{case['peak_mib']:10.0f}"
+                if project != "torch":
+                    line += f"{case['rate']:7.0%}"
                 if project != "torch" and "torch" in cases:
-                    other = cases["torch"]
-                    line += f"{case['both_s'] / other['both_s']:12.2f}"
-                    line += f"{case['content_s'] / other['both_s']:9.2f}"
+                    for name, width in (("both", 12), ("content", 9)):
+                        row[f"ratio_{name}"] = case[f"{name}_s"] / cases["torch"][f"{name}_s"]
+                        line += f"{row[f'ratio_{name}']:{width}.3f}"
                 print(line, flush=True)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": info, "rows": rows}, indent=1))
+    return rows
 
 
-if __name__ == "__main__":
-    main()
+if __name__ == "__main__":  # one case, in a process of its own
+    parser = argparse.ArgumentParser()
+    add_options(parser)
+    parser.add_argument("--case", required=True)
+    options = parser.parse_args()
+    case = run_case(
+        options.case, options.batches[0], options.sides[0], options.repeats, options.dtype
+    )
+    print(json.dumps(case))

@@ -1,0 +1,44 @@
+"""Seconds from starting `infer.py` to the written file, and where they go, as --timing says.
+
+    python -m benchmarks startup [--repeats 5]
+
+One picture of 512 pixels with the fast network. The first run begins with an empty compilation cache;
+the others find its programs, and their median counts.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(folder: Path) -> dict[str, float]:
+    pictures = ROOT / "examples"
+    command = [sys.executable, str(ROOT / "infer.py"), "--timing", "--overwrite"]
+    command += ["--content", str(pictures / "content/cat.jpg")]
+    command += ["--style", str(pictures / "style/waves.jpg"), "--output", str(folder / "out.jpg")]
+    environment = {**os.environ, "XDG_CACHE_HOME": str(folder)}
+    start = time.perf_counter()
+    result = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    wall = time.perf_counter() - start
+    line = next(line for line in result.stderr.splitlines() if line.startswith("timing: "))
+    parts = line.removeprefix("timing: ").split(";")[0].split(", ")
+    return {"wall": wall, **{p.rsplit(" ", 2)[0]: float(p.rsplit(" ", 2)[1]) for p in parts}}
+
+
+def measure(options: argparse.Namespace) -> list[dict[str, object]]:
+    """Prints the table; gives its rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = [run(Path(folder)) for _ in range(options.repeats + 1)]
+    again = {name: statistics.median(run[name] for run in runs[1:]) for name in runs[0]}
+    rows: list[dict[str, object]] = []
+    for name, times in (("first run", runs[0]), ("later runs", again)):
+        rows.append({"run": name, **times})
+        print(f"{name:12}" + ", ".join(f"{part} {s:.2f} s" for part, s in times.items()))
+    return rows
