@@ -52,15 +52,8 @@ class UpsampleConv(ReflectConv):
     def __call__(self, x: Frame, size: Size | None = None) -> Frame:
         """Maps (n, h, w, c_in) to (n, 2h, 2w, c_out); `size` is the size before upsampling."""
         kernel, bias = self.kernel[...], self.bias[...]
-        n, h, w, _ = x.shape
-        c = kernel.shape[-1]
         x = pad(x.astype(kernel.dtype), size, mode="edge")
-        phases = convolve(x, _phase_kernel(kernel)).reshape(n, h + 1, w + 1, 2, 2, c)
-        rows = [
-            jnp.stack([phases[:, i : h + i, j : w + j, i, j] for j in (0, 1)], axis=3)
-            for i in (0, 1)
-        ]
-        return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, c) + bias
+        return _interleave(convolve(x, _phase_kernel(kernel))) + bias
 
 
 def _phase_kernel(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "2 2 ci 4*co"]:
@@ -71,6 +64,38 @@ def _phase_kernel(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "2 2 ci 4*c
         return [jnp.concatenate([a, b + c], axis), jnp.concatenate([a + b, c], axis)]
 
     return jnp.concatenate([k for rows in fold(kernel, 0) for k in fold(rows, 1)], axis=-1)
+
+
+@jax.custom_vjp
+def _interleave(phases: Float[Array, "n h+1 w+1 4*c"]) -> Float[Array, "n 2*h 2*w c"]:
+    """The output of the four phases, each of which has a row and a column too many on its own side.
+
+    With its own gradient, of slices side by side: on CPU, XLA's takes the convolution a quarter longer.
+    """
+    n, h, w = phases.shape[0], phases.shape[1] - 1, phases.shape[2] - 1
+    phases = phases.reshape(n, h + 1, w + 1, 2, 2, -1)
+    rows = [
+        jnp.stack([phases[:, i : h + i, j : w + j, i, j] for j in (0, 1)], axis=3) for i in (0, 1)
+    ]
+    return jnp.stack(rows, axis=2).reshape(n, 2 * h, 2 * w, -1)
+
+
+def _interleave_forward(phases: Array) -> tuple[Array, None]:
+    return _interleave(phases), None
+
+
+def _interleave_backward(_: None, gradient: Array) -> tuple[Array]:
+    n, h, w, c = gradient.shape
+    x = gradient.reshape(n, h // 2, 2, w // 2, 2, c)
+    phases = [
+        jnp.pad(x[:, :, i, :, j], ((0, 0), (i, 1 - i), (j, 1 - j), (0, 0)))
+        for i in (0, 1)
+        for j in (0, 1)
+    ]
+    return (jnp.concatenate(phases, axis=-1),)
+
+
+_interleave.defvjp(_interleave_forward, _interleave_backward)
 
 
 def max_pool(x: Frame, size: Size | None = None) -> Frame:
