@@ -72,6 +72,8 @@ def read_pairs(
 ) -> Iterator[tuple["Picture", "Picture"]]:
     """The pairs of two sources, as many as the shorter one has: central squares (side, side, 3).
 
+    Pictures keep their resolution; only those smaller than the square are enlarged to it.
+
     Raises:
         DataError: a source is empty.
         PictureError: a picture cannot be read.
@@ -79,7 +81,11 @@ def read_pairs(
     from adain_jax.data.sources import DataError, decode
 
     def read(source: "Source", index: int) -> "Picture":
-        image = decode(source.read(index), size=side, crop=True)
+        image = decode(source.read(index), size=0)
+        if min(image.size) < side:
+            image = decode(source.read(index), size=side)
+        left, top = (image.width - side) // 2, (image.height - side) // 2
+        image = image.crop((left, top, left + side, top + side))
         return np.asarray(image, np.float32) / np.float32(255)
 
     pairs = min(len(content), len(style))
@@ -115,7 +121,7 @@ class Options:
     decoder: _File = None
     """Decoder weights of vgg19; by default where convert_vgg.py wrote them."""
     size: int = 256
-    """Side of the central squares, in pixels."""
+    """Side of the central squares, in pixels, cut out of the pictures as they are."""
     alpha: float = 1.0
     """Strength of the style."""
     json: bool = False

@@ -10,6 +10,7 @@ from PIL import Image
 
 from adain_jax import evaluation, weights
 from adain_jax.convert import convert
+from adain_jax.data.sources import open_source
 
 rng = np.random.default_rng(0)
 
@@ -55,6 +56,17 @@ def test_ssim_is_1_for_the_content_itself_and_less_for_others():
     )
     assert same == pytest.approx(1, abs=1e-5)
     assert abs(noise) < 0.2
+
+
+def test_pairs_are_central_squares_of_the_pictures_as_they_are(tmp_path):
+    for kind, (w, h) in (("content", (50, 41)), ("style", (20, 30))):
+        (tmp_path / kind).mkdir()
+        Image.fromarray(rng.integers(0, 256, (h, w, 3), np.uint8)).save(tmp_path / kind / "a.png")
+    sources = [open_source(str(tmp_path / kind)) for kind in ("content", "style")]
+    ((content, style),) = evaluation.read_pairs(*sources, 24)
+    pixels = np.asarray(Image.open(tmp_path / "content" / "a.png"))[8:32, 13:37]
+    np.testing.assert_array_equal(content, pixels / np.float32(255))
+    assert style.shape == (24, 24, 3)  # enlarged
 
 
 def test_the_command_prints_a_table_and_json(pairs, random_weights, tmp_path, capsys):

@@ -189,14 +189,14 @@ class Pictures:
         raise DataError(f"{name}: neither this picture nor any other can be read")
 
 
-def decode(encoded: Encoded, *, size: int, crop: bool = False) -> Image.Image:
+def decode(encoded: Encoded, *, size: int) -> Image.Image:
     """What `load_image` makes of a stored picture.
 
     Raises:
         PictureError: it cannot be read; it is called by its name.
     """
     try:
-        return load_image(encoded.file, size=size, crop=crop)
+        return load_image(encoded.file, size=size)
     except PictureError as error:  # which names a record by its buffer
         reason = str(error).removeprefix(f"{encoded.file}: ")
         raise PictureError(f"{encoded.name}: {reason}") from error
