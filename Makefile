@@ -17,7 +17,7 @@ app: $(INSTALLED)
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
