@@ -559,6 +559,11 @@ def test_a_signal_stops_two_processes_at_the_same_step(workplace, tmp_path):
         ({"style": "./none"}, 1, "none: no such folder"),
         ({"encoder": "none.safetensors"}, 1, "none.safetensors: no such file"),
         ({"batch_size": 3}, 2, "--batch-size 3 must be a multiple of 4"),
+        (
+            {"pairings": 2, "batch_size": 4},
+            2,
+            "--pairings 2 needs as many styles in each of the 4 shares",
+        ),
         ({"crop": 20}, 2, "--crop 20 must be a multiple of 8"),
         ({"resize": 8}, 2, "--resize 8 must be at least --crop 16"),
         ({"steps": 0}, 2, "--steps must be at least 1"),

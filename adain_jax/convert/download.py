@@ -30,7 +30,6 @@ def download(url: str, folder: Path, *, md5: str) -> Path:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    again = "the same command goes on from there" if part.exists() else "try again later"
     try:
         _fetch(url, part)
     except urllib.error.HTTPError as error:
@@ -40,9 +39,12 @@ def download(url: str, folder: Path, *, md5: str) -> Path:
             ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        have = f"{part.stat().st_size / 1e6:.0f} MB are here, " if part.exists() else ""
+        again = "try again later"
+        if part.exists():
+            have = part.stat().st_size / 1e6
+            again = f"{have:.0f} MB are here, the same command goes on from there"
         raise ConversionError(
-            f"{url}: cannot be fetched ({reason}); {have}{again}. Or get the file on another machine "
+            f"{url}: cannot be fetched ({reason}); {again}. Or get the file on another machine "
             f"and run `python convert_vgg.py {target.name}`"
         ) from error
     if _md5(part) != md5:

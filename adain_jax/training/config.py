@@ -146,10 +146,6 @@ class Config:
             for name in ("seed", "reconstruct", "ramp")
             if getattr(self, name) < 0
         ]
-        if self.pairings * self.accumulate > self.batch_size:
-            found.append(
-                f"--pairings {self.pairings} needs as many styles in each (part of a) batch"
-            )
         if self.model == "fast" and (self.norm, self.transform) != ("none", "adain"):
             found.append("--norm and --transform change the decoder of --model vgg19 only")
         if self.learning_rate <= 0:

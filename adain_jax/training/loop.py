@@ -75,6 +75,11 @@ class _Run:
                 f"--batch-size {config.batch_size} must be a multiple of {share}, the number of "
                 f"devices, processes and parts (--accumulate) that share it"
             )
+        if config.pairings > config.batch_size // share:
+            raise UsageError(
+                f"--pairings {config.pairings} needs as many styles in each of the {share} shares of "
+                f"--batch-size {config.batch_size}"
+            )
         path = config.encoder or weights.default_path("vgg19-encoder")
         encoder = weights.read(path, "vgg19-encoder")
         _, kind = KINDS[config.model]
