@@ -33,7 +33,7 @@ T = TypeVar("T")
 NETWORKS: dict[Model, type[StyleNetwork]] = {"fast": FastNetwork, "vgg19": VGG19Network}
 CONTENT_FRAMES = 8
 STYLE_FRAMES = 4
-TILE_FRAMES = 4
+TILE_FRAMES = 8
 
 logger = logging.getLogger(__name__)
 
