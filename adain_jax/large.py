@@ -5,9 +5,10 @@ given the style and decoded. In between, the features wait in the host's memory 
 those of the finest scales, which are the largest and the cheapest, are computed again if they do not.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from itertools import chain, pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ from adain_jax.tiles import Tile, cut
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
+T = TypeVar("T")
 
 KEPT = 2 << 30  # bytes of features that may wait
 
@@ -92,20 +94,19 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
     reach = [r for i, r in enumerate(network.encoder_reach) if i not in waiting]
-    result = np.empty_like(large.picture)
-    for part in large.tiles(network, network.decoder_reach + max(reach, default=0), masks):
+    halo = network.decoder_reach + max(reach, default=0)
+
+    def decode(part: Part) -> Array:
         features = {
             i: _place(x[_in_features(network, i, part, "computed")], _at(network, i, part.frame))
             for i, x in waiting.items()
         }
-        stylised = _decode_tile(
-            network,
-            params,
-            part.picture,
-            features,
-            manner._replace(masks=part.masks),
-            part.size,
-        )
+        own_manner = manner._replace(masks=part.masks)
+        return _decode_tile(network, params, part.picture, features, own_manner, part.size)
+
+    result = np.empty_like(large.picture)
+    parts = large.tiles(network, halo, masks)
+    for part, stylised in one_ahead((part, decode(part)) for part in parts):
         kept, core = (
             tuple(getattr(window, name) for window in part.tile) for name in ("kept", "core")
         )
@@ -121,18 +122,26 @@ def _encode(
     waiting: dict[int, np.ndarray],
 ) -> Style:
     """Fills the features that wait; gives the statistics of the whole, (1, r, c), r = 1 by default."""
-    styles, weights = [], []
-    for part in large.tiles(network, max(network.encoder_reach), masks):
+
+    def encode(part: Part) -> tuple[dict[int, Array], Style, Array]:
         core = np.array([[window.core.start, window.core.stop] for window in part.tile])
-        features, style, weight = _encode_tile(
-            network, tuple(waiting), params, part.picture, part.masks, part.size, core
-        )
+        kept = tuple(waiting)
+        return _encode_tile(network, kept, params, part.picture, part.masks, part.size, core)
+
+    styles, weights = [], []
+    parts = large.tiles(network, max(network.encoder_reach), masks)
+    for part, (features, style, weight) in one_ahead((part, encode(part)) for part in parts):
         for i, x in features.items():
             inner = np.asarray(x)[0][_in_features(network, i, part, "core")]
             waiting[i][_in_features(network, i, part, "kept")] = inner
         styles.append(jax.device_get(style))
         weights.append(np.asarray(weight))
     return combine(styles, weights)
+
+
+def one_ahead(results: Iterable[T]) -> Iterator[T]:
+    """Each result once the next is dispatched, so that the device never waits for the host."""
+    yield from (result for result, _ in pairwise(chain(results, [None])) if result is not None)
 
 
 def _room(network: Network, size: Size, dtype: np.dtype) -> dict[int, np.ndarray]:

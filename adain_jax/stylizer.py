@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -16,7 +15,7 @@ from jaxtyping import Array, Float, UInt8
 
 from adain_jax import tiles, weights
 from adain_jax.buckets import Buckets, Size, power_of_two
-from adain_jax.large import Large, Manner, encode_style_large, stylise_large
+from adain_jax.large import Large, Manner, encode_style_large, one_ahead, stylise_large
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import Scale, StyleNetwork
@@ -175,7 +174,7 @@ class Stylizer:
             )
             for chosen, frame in self._batches(small, frames, self._styles)
         )
-        for chosen, on_device in _one_ahead(encoded):
+        for chosen, on_device in one_ahead(encoded):
             styles = jax.device_get(on_device)
             for row, i in enumerate(chosen):
                 results[i] = styles[row]
@@ -242,7 +241,7 @@ class Stylizer:
             (chosen, self._stylise([frames[i] for i in chosen], frame, manner.of(chosen), scales))
             for chosen, frame in self._batches(small, frames, self._contents)
         )
-        for chosen, pictures in _one_ahead(stylised):
+        for chosen, pictures in one_ahead(stylised):
             for i, picture in zip(chosen, np.asarray(pictures), strict=False):
                 height, width = _size(frames[i])
                 results[i] = picture[:height, :width]
@@ -443,8 +442,3 @@ def _match(
 
 def _like(contents: Pictures, result: np.ndarray) -> AnyArray:
     return jnp.asarray(result) if isinstance(contents, jax.Array) else result
-
-
-def _one_ahead(results: Iterable[T]) -> Iterator[T]:
-    """Each result once the next is dispatched, so that the device never waits for the host."""
-    yield from (result for result, _ in pairwise(chain(results, [None])) if result is not None)

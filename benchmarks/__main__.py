@@ -36,7 +36,8 @@ def plot(figures: dict[str, Any], file: Path) -> None:
     times.set(xlabel="megapixels", ylabel="seconds", title="one picture")
     memory.set(xlabel="megapixels", ylabel="peak MiB", title="memory of the process")
     for axes in (times, memory):
-        axes.legend()
+        if axes.lines:
+            axes.legend()
         axes.grid(alpha=0.3, which="both")
     rows = [row for row in figures.get("inference", []) if "ratio_both" in row]
     labels = list(dict.fromkeys(f"{row['batch']} x {row['side']}" for row in rows))
@@ -48,7 +49,8 @@ def plot(figures: dict[str, Any], file: Path) -> None:
     ratios.axhline(1, color="black", lw=0.8)
     ratios.set_xticks([x + 0.2 for x in range(len(labels))], labels, rotation=30)
     ratios.set(ylabel="seconds / PyTorch VGG19's", title="style and content encoded")
-    ratios.legend()
+    if rows:
+        ratios.legend()
     figure.savefig(file, dpi=110)
 
 
