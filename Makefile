@@ -17,7 +17,8 @@ app: $(INSTALLED)
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_app.py
+	$(BIN)/python -m pytest tests/test_app.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

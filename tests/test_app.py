@@ -318,9 +318,14 @@ class Visit:
 
     def change(self, act: Callable[[], object]) -> str:
         """Does something that changes the painting, and gives the new one's address."""
+        self.settle()
         before = self.source()
         act()
         return self.changed(before)
+
+    def settle(self) -> None:
+        """Waits until the page is no longer being drawn anew: what a click hits may go away."""
+        self.page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
 
     def source(self) -> str:
         """The painting's address, the same for the same pixels."""
@@ -456,8 +461,11 @@ class TestPage:
         one = visit()
         one.small()
         one.combine("By region")
-        bare = one.change(lambda: one.pick("waves"))
+        one.pick("waves")  # without a stroke the first style stays everywhere
         canvas = one.page.locator("canvas")
+        canvas.wait_for()
+        one.settle()
+        bare = one.source()
         box = canvas.bounding_box()
         assert box
         mouse = one.page.mouse
