@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adain_jax.images import Picture, Pixels
+from adain_jax.images import Picture, Pixels, to_bytes
 
 CELL = 256
 _LABEL = 22
@@ -49,9 +49,6 @@ def contact_sheet(
 
 def shrink(picture: Picture | Pixels, cell: int = CELL) -> Pixels:
     """A picture, float in [0, 1] or uint8, as uint8 (h, w, 3) that fits a square of `cell` pixels."""
-    pixels = picture[..., :3]
-    if pixels.dtype != np.uint8:
-        pixels = (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
-    image = Image.fromarray(pixels)
+    image = Image.fromarray(to_bytes(picture[..., :3]))
     image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
     return np.asarray(image)

@@ -152,9 +152,7 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
     """
     path = Path(path)
     format_ = writable_format(path)
-    if picture.dtype != np.uint8:
-        picture = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
-    image = Image.fromarray(picture)
+    image = Image.fromarray(to_bytes(picture))
     if image.mode == "RGBA" and format_ in ("JPEG", "PPM", "BMP"):
         image = on_white(image)
     options = {"quality": quality, "subsampling": 0} if format_ == "JPEG" else {"quality": quality}
@@ -164,6 +162,13 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         raise PictureError(f"{path}: cannot be written ({reason})") from error
+
+
+def to_bytes(picture: Picture | Pixels) -> Pixels:
+    """A picture as uint8: floats are clipped to [0, 1] and rounded, bytes stay as they are."""
+    if picture.dtype == np.uint8:
+        return picture
+    return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 _LOSSY = ("JPEG", "WEBP", "AVIF")

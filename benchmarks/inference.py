@@ -25,7 +25,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from adain_jax.weights import Kind, Layers
@@ -59,6 +59,13 @@ def random_layers(kind: "Kind") -> "Layers":
     }
 
 
+def random_params(model: str) -> dict[str, Any]:
+    """The same for a whole model."""
+    if model == "fast":
+        return random_layers("fast")
+    return {part: random_layers(f"vgg19-{part}") for part in ("encoder", "decoder")}
+
+
 def ours(
     model: str, batch: int, side: int, dtype: str
 ) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -68,9 +75,7 @@ def ours(
     from adain_jax import Stylizer
 
     rng = np.random.default_rng(0)
-    params = random_layers("fast")
-    if model == "vgg19":
-        params = {part: random_layers(f"vgg19-{part}") for part in ("encoder", "decoder")}
+    params = random_params(model)
     alone = jax.default_backend() == "cpu"  # where batches are no faster
     stylizer = Stylizer(
         params, model=model, dtype=dtype, tile="off", batch_size=1 if alone else batch

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from benchmarks.inference import random_layers
+from benchmarks.inference import random_params
 
 
 def run_case(model: str, side: int, tile: str) -> dict[str, float]:
@@ -25,9 +25,7 @@ def run_case(model: str, side: int, tile: str) -> dict[str, float]:
 
     from adain_jax import Stylizer
 
-    params = random_layers("fast")
-    if model == "vgg19":
-        params = {part: random_layers(f"vgg19-{part}") for part in ("encoder", "decoder")}
+    params = random_params(model)
     stylizer = Stylizer(params, model=model, tile=int(tile) if tile.isdigit() else tile)
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 256, (side, side, 3), np.uint8)

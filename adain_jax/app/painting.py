@@ -17,6 +17,7 @@ from adain_jax import Stylizer, mix
 from adain_jax.app.shelf import LONGEST, Upload
 from adain_jax.app.turns import Turns
 from adain_jax.color import coral, keep_chroma
+from adain_jax.images import to_bytes
 from adain_jax.style import Style
 from adain_jax.stylizer import Content
 from adain_jax.weights import Model
@@ -219,8 +220,7 @@ class Painter:
         result = stylizer(content, style, painting.alpha, masks=masks)
         if painting.color == "luminance":
             result = keep_chroma(picture, result)
-        pixels = (np.clip(result, 0, 1) * 255 + 0.5).astype(np.uint8)  # as `save_picture`
-        return Painted(pixels, time.perf_counter() - start)
+        return Painted(to_bytes(result), time.perf_counter() - start)
 
     def _encode_style(
         self, model: Model, style: Upload, recolored: tuple[Upload, int] | None

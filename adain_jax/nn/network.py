@@ -65,14 +65,8 @@ class StyleNetwork(nnx.Module):
 
     def encode_style(self, pictures: Frame, size: Size | None = None) -> Style:
         """Statistics (n, c) of the pictures' features."""
-        return self.describe(self.encode(*self.fit(pictures, size)))
-
-    def describe(
-        self, scales: list[Scale], weights: list[Float[Array, "n h w"] | None] | None = None
-    ) -> Style:
-        """Statistics (n, c) of features, over the real positions or by the weights of each scale."""
-        weights = weights or [scale.real for scale in scales]
-        styles = [statistics(scale.features, w) for scale, w in zip(scales, weights, strict=True)]
+        scales = self.encode(*self.fit(pictures, size))
+        styles = [statistics(scale.features, scale.real) for scale in scales]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
 
     def regions(
