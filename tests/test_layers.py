@@ -60,6 +60,44 @@ def test_convolutions_equal_their_definition(layer, h, w):
     np.testing.assert_allclose(result, plain(x, **params), rtol=1e-5, atol=2e-5)
 
 
+@given(h=sides, w=sides, extra=st.integers(1, 70))
+@settings(max_examples=6, deadline=None)
+def test_wide_convolutions_equal_their_definition(h, w, extra):
+    """64 x 64 channels and more go by Winograd's way on CPU."""
+    rng = np.random.default_rng(h * 10 + w)
+    x = rng.standard_normal((2, h, w, 64)).astype(np.float32)
+    params = parameters(64, 64 + extra)
+    result = bind(lambda rngs: ReflectConv(64, 64 + extra, rngs=rngs), params)(x)
+    expected = plain_conv(x, **params)
+    assert np.abs(result - expected).max() < 1e-5 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize(("layer", "channels"), [*((n, 4) for n in LAYERS), (ReflectConv, 80)])
+@given(h=sides, w=sides)
+@settings(max_examples=4, deadline=None)
+def test_gradients_of_convolutions_equal_their_definition(layer, channels, h, w):
+    """Both are bilinear: the gradient along a direction is the layer applied to the direction."""
+    plain, factor = LAYERS[layer]
+    rng = np.random.default_rng(h * 10 + w)
+    x, dx = rng.standard_normal((2, 2, h, w, channels)).astype(np.float32)
+    params = parameters(channels, channels)
+    d_kernel = rng.standard_normal(params["kernel"].shape).astype(np.float32)
+    gradient = rng.standard_normal((2, factor * h, factor * w, channels)).astype(np.float32)
+
+    def along(x, kernel):
+        return bind(
+            lambda rngs: layer(channels, channels, rngs=rngs), {**params, "kernel": kernel}
+        )(x)
+
+    _, pull = jax.vjp(along, x, params["kernel"])
+    for given_, direction, expected in (
+        (pull(gradient)[0], dx, plain(dx, params["kernel"], 0)),
+        (pull(gradient)[1], d_kernel, plain(x, d_kernel, 0)),
+    ):
+        scale = np.linalg.norm(expected) * np.linalg.norm(gradient)
+        assert abs(np.vdot(given_, direction) - np.vdot(gradient, expected)) < 1e-5 * scale
+
+
 @pytest.mark.parametrize("layer", LAYERS)
 def test_convolutions_in_a_shared_frame_equal_each_picture_alone(layer):
     plain, factor = LAYERS[layer]

@@ -22,6 +22,7 @@ from adain_jax.weights import CHANNELS
 
 ENCODER_CHANNELS = CHANNELS["vgg19-encoder"]
 DECODER_CHANNELS = CHANNELS["vgg19-decoder"]
+UPSAMPLING = ("conv3_4", "conv2_2", "conv1_2")  # the decoder's layers that begin with it
 
 
 class Taps(NamedTuple):
@@ -75,7 +76,7 @@ class Decoder(nnx.Module):
         rngs: nnx.Rngs,
     ):
         for name, (own_c_in, c_out) in DECODER_CHANNELS.items():
-            layer = UpsampleConv if name in ("conv3_4", "conv2_2", "conv1_2") else ReflectConv
+            layer = UpsampleConv if name in UPSAMPLING else ReflectConv
             setattr(self, name, layer(c_in if name == "conv4_1" else own_c_in, c_out, rngs=rngs))
             if norm and name != "conv1_1":
                 setattr(self, f"{name}_norm", norm(c_out))
