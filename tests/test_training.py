@@ -21,6 +21,8 @@ from PIL import Image
 from adain_jax import Stylizer, weights
 from adain_jax.cli import train as command
 from adain_jax.convert import convert
+from adain_jax.nn import bind
+from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config
@@ -456,6 +458,28 @@ def test_exporting_from_any_checkpoint(whole_run, tmp_path, capsys):
     half = weights.read(tmp_path / "h.st", "vgg19-decoder")
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b.astype(np.float16)), half, late)
     assert not np.array_equal(early["conv1_1"]["kernel"], late["conv1_1"]["kernel"])
+
+
+def test_the_mirrored_decoder_reconstructs_pictures(tmp_path, capsys):
+    """Smooth pictures through a random encoder and back; no picture was fitted to alone."""
+    for kind in ("photos", "paintings"):
+        (tmp_path / kind).mkdir()
+        for i in range(4):
+            colors = rng.integers(0, 256, (5, 5, 3), np.uint8)
+            picture = Image.fromarray(colors).resize((256, 256), Image.Resampling.BICUBIC)
+            picture.save(tmp_path / kind / f"{i}.png")
+    encoder = random_layers("vgg19-encoder")
+    weights.write(tmp_path / "e.st", encoder, "vgg19-encoder")
+    names = ("content", "photos"), ("style", "paintings"), ("encoder", "e.st"), ("output", "m.st")
+    paths = [(option, tmp_path / name) for option, name in names]
+    with pytest.raises(SystemExit, match="0"):
+        tools.main(["mirror", "--pictures=8", *(f"--{name}={path}" for name, path in paths)])
+    assert "--init" in capsys.readouterr().out
+    decoder = weights.read(tmp_path / "m.st", "vgg19-decoder")
+    x = np.asarray(picture, np.float32)[None, :128, :128] / 255
+    result = bind(Decoder, decoder)(bind(VGG19Encoder, encoder)(x).relu4_1)
+    error, of_the_mean = (np.abs(x - other).mean() for other in (result, x.mean((1, 2))))
+    assert error < 0.3 * of_the_mean
 
 
 def test_a_signal_saves_and_stops(workplace, whole_run, tmp_path):

@@ -1,0 +1,98 @@
+"""A decoder to begin with, in closed form: each layer undoes the encoder layer it mirrors.
+
+From the decoder's activations so far, a layer is fitted by least squares to what went into its mirror
+image in the encoder. In a minute this gives an auto-encoder that is a little soft, where training
+from random weights takes a thousand steps to get as far (section 6.2's losses do the rest).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from adain_jax.nn import bind
+from adain_jax.nn.layers import Frame, ReflectConv, UpsampleConv, max_pool
+from adain_jax.nn.vgg19 import DECODER_CHANNELS, UPSAMPLING, VGG19Encoder
+from adain_jax.pixels import to_float
+from adain_jax.weights import Layers
+
+CROP = 128
+BATCH = 8
+POSITIONS = 30_000  # of the pictures' windows, to fit each layer to
+RIDGE = 1e-2  # of the windows' mean variance: AdaIN's outputs are not quite the encoder's
+TURNS = 6  # of fitting through the rectifier
+
+
+def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w 3"]) -> Layers:
+    """The parameters of a `Decoder` that reconstructs pictures from their relu4_1, as NumPy arrays.
+
+    Args:
+        encoder_params: of `VGG19Encoder`.
+        pictures: RGB; h and w multiples of 8. 160 of 128 x 128 take a minute and 4 GiB.
+    """
+    batches = np.array_split(pictures, -(-len(pictures) // BATCH))
+    parts = [_inputs(encoder_params, to_float(batch)) for batch in batches]
+    inputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    x = inputs.pop("")
+    params: Layers = {}
+    rng = np.random.default_rng(0)
+    for name, channels in DECODER_CHANNELS.items():
+        layer = UpsampleConv if name in UPSAMPLING else ReflectConv
+        windows, outputs = _sample(x, inputs.pop(name), rng)
+        params[name] = jax.device_get(_fit(windows, outputs, rectified=name != "conv1_1"))
+
+        @jax.jit
+        def apply(x: Frame, own: Any) -> Frame:
+            return jax.nn.relu(bind(lambda rngs: layer(*channels, rngs=rngs), own)(x))  # noqa: B023
+
+        x = np.concatenate([apply(part, params[name]) for part in np.array_split(x, len(batches))])
+    return params
+
+
+@jax.jit
+def _inputs(encoder_params: Mapping[str, Any], pictures: Frame) -> dict[str, Frame]:
+    """What goes into each layer of the encoder, and as "" what comes out of it."""
+    inputs, x = {}, pictures
+    for name, output in bind(VGG19Encoder, encoder_params).activations(pictures):
+        inputs[name] = x if x.shape[1] == output.shape[1] else max_pool(x)
+        x = output
+    return inputs | {"": x}
+
+
+def _sample(
+    x: np.ndarray, outputs: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Windows of 3 x 3 of x, upsampled to the outputs' size, and the outputs in their middle."""
+    n, h, w, _ = outputs.shape
+    factor = h // x.shape[1]
+    x = np.pad(x.repeat(factor, 1).repeat(factor, 2), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+    chosen = rng.choice(n * h * w, min(n * h * w, POSITIONS), replace=False)
+    i, row, column = np.unravel_index(chosen, (n, h, w))
+    windows = [x[i, row + a, column + b] for a in range(3) for b in range(3)]
+    return np.concatenate(windows, axis=1), outputs[i, row, column]
+
+
+@jax.jit(static_argnames="rectified")
+def _fit(
+    windows: Float[Array, "n 9*ci"], outputs: Float[Array, "n co"], *, rectified: bool
+) -> dict[str, Array]:
+    """Kernel and bias by least squares; where the output is 0, any sum up to 0 will do."""
+    mean = windows.mean(0)
+    centred = windows - mean
+    covariance = centred.T @ centred
+    size = len(covariance)
+    ridge = RIDGE * jnp.trace(covariance) / size * jnp.eye(size)
+    factor = jax.scipy.linalg.cho_factor(covariance + ridge)
+
+    def solve(sums: Array) -> tuple[Array, Array]:
+        return jax.scipy.linalg.cho_solve(factor, centred.T @ (sums - sums.mean(0))), sums.mean(0)
+
+    def turn(_: int, sums: Array) -> Array:
+        weights, offset = solve(sums)
+        return jnp.where(outputs > 0, outputs, jnp.minimum(centred @ weights + offset, 0))
+
+    weights, offset = solve(jax.lax.fori_loop(0, TURNS - 1 if rectified else 0, turn, outputs))
+    return {"kernel": weights.reshape(3, 3, -1, outputs.shape[1]), "bias": offset - mean @ weights}
