@@ -200,9 +200,10 @@ def gather(x: Frame, size: Size, index: Callable[[int, Array], Array]) -> Frame:
 def convolve(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:
     """Convolution without padding.
 
-    On CPU, wide 3x3 kernels in float32 go by `winograd`, where that pays. For the others, XLA's fast
-    path wants some padding (without it jaxlib 0.10 takes three times as long), so there a spare column
-    is computed and dropped: the same numbers, bit for bit.
+    On CPU, wide 3x3 kernels in float32 go by `winograd` where that pays; on small maps the rounding of
+    its products would depend on the batch. For the others, XLA's fast path wants some padding (without
+    it jaxlib 0.10 takes three times as long), so there a spare column is computed and dropped: the same
+    numbers, bit for bit.
     """
 
     def plain(x: Array, kernel: Array) -> Array:
@@ -211,9 +212,8 @@ def convolve(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:
     def spare_column(x: Array, kernel: Array) -> Array:
         return _convolve(x, kernel, ((0, 0), (0, 1)))[:, :, :-1]
 
-    pays = (
-        kernel.shape[:2] == (3, 3) and kernel[0, 0].size > 64 * 64 and kernel.dtype == jnp.float32
-    )
+    wide = kernel.shape[:2] == (3, 3) and kernel[0, 0].size > 64 * 64 and x.shape[2] > 24
+    pays = wide and kernel.dtype == jnp.float32
     on_cpu = winograd.convolve if pays else spare_column
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
 

@@ -26,14 +26,12 @@ INPUT = np.array(
         [0, -2, -1, 2, 1, 0],
         [0, 2, -1, -2, 1, 0],
         [0, 4, 0, -5, 0, 1],
-    ],
-    np.float32,
+    ]
 )
-TAPS = np.array(
-    [[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]], np.float32
-) / np.float32(24)
+TAPS = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]])
+SCALE = 24  # of TAPS
 OUTPUT = np.array(
-    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]], np.float32
+    [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 )
 
 Frame = Float[Array, "n h w c"]
@@ -62,7 +60,7 @@ def _backward(saved: tuple[Frame, Array], gradient: Frame) -> tuple[Frame, Array
     columns = [_shift(d, 0) for d in inputs[:OUTPUTS]]
     for i, d in enumerate(inputs[OUTPUTS:]):  # the last two inputs are the next four's first two
         columns[i] += _shift(d, 1)
-    d_kernel = jnp.einsum("pk,phio->hkio", TAPS, jnp.stack(d_taps))
+    d_kernel = jnp.stack(_combine(TAPS.T, d_taps), axis=1) / SCALE
     return _interleave(columns)[:, :, : x.shape[2]], d_kernel
 
 
@@ -76,16 +74,25 @@ def _sums_of_inputs(x: Frame) -> list[Frame]:
     return _combine(INPUT, [x[:, :, i : end + i : OUTPUTS] for i in range(POINTS)])
 
 
-def _sums_of_taps(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "6 3 ci co"]:
-    return jnp.einsum("pk,hkio->phio", TAPS, kernel)
+def _sums_of_taps(kernel: Float[Array, "3 3 ci co"]) -> list[Float[Array, "3 ci co"]]:
+    return [u / SCALE for u in _combine(TAPS, [kernel[:, i] for i in range(3)])]
 
 
-def _combine(matrix: np.ndarray, terms: list[Frame]) -> list[Frame]:
-    """The matrix times the terms, without those that are multiplied by nothing."""
+def _combine(matrix: np.ndarray, terms: list[Array]) -> list[Array]:
+    """The matrix times the terms.
+
+    Factors are taken apart into powers of two, whose products are exact: so every picture's numbers
+    are the same bits however XLA fuses the sums, alone or in a batch.
+    """
     return [
-        reduce(add, (float(f) * term for f, term in zip(row, terms, strict=True) if f))
+        reduce(add, (p * term for f, term in zip(row, terms, strict=True) for p in _powers(f)))
         for row in matrix
     ]
+
+
+def _powers(factor: int) -> list[float]:
+    """Powers of two, with the factor's sign, that add up to it."""
+    return [float(np.sign(factor) << bit) for bit in range(5) if abs(factor) >> bit & 1]
 
 
 def _fill(x: Frame, beyond: int = 0) -> Frame:
