@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from adain_jax import strips
 from adain_jax.buckets import Buckets, Size
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
@@ -104,7 +105,7 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
         own_manner = manner._replace(masks=part.masks)
         return _decode_tile(network, params, part.picture, features, own_manner, part.size)
 
-    result = np.empty_like(large.picture)
+    result = strips.empty_like(large.picture)
     parts = large.tiles(network, halo, masks)
     for part, stylised in one_ahead((part, decode(part)) for part in parts):
         kept, core = (
