@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 LARGE = 1 << 26  # pixels; smaller pictures are faster in memory
-ROWS = 256  # of a strip
+ROWS = 16  # of a strip; more are no faster
 
 # Ways to store pixels that leave nothing to the decoder's judgement; JPEG in TIFF does.
 _EXACT = (None, "raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")

@@ -1,7 +1,6 @@
 """Large pictures by strips: what Pillow would give and write, in little memory."""
 
 import io
-import os
 import resource
 import struct
 import subprocess
@@ -18,8 +17,9 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from adain_jax import strips
+from adain_jax.cli import infer
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images import PictureError, picture_size, read_pixels, save_picture
+from adain_jax.images import PictureError, load_image, picture_size, read_pixels, save_picture
 
 pyvips = pytest.importorskip("pyvips", reason="the extra large is not installed")
 
@@ -257,7 +257,7 @@ def test_damaged_bytes_give_what_pillow_gives_or_a_picture_error(tmp_path, data)
         assert str(path) in str(error)
         assert "\n" not in str(error)
     else:
-        assert pixels.ndim == 3
+        np.testing.assert_array_equal(pixels, load_image(path))
 
 
 def test_the_limit_is_checked_before_anything_is_decoded(tmp_path, monkeypatch):
@@ -275,7 +275,9 @@ def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch):
     message = f"a.png: no room for 0.0 GB of pixels in {tmp_path} \\(.*\\); TMPDIR names another$"
     with file_size(RGB.nbytes - 1), pytest.raises(PictureError, match=message):
         read_pixels(tmp_path / "a.png")
-    read_pixels(tmp_path / "a.png")
+    pixels = read_pixels(tmp_path / "a.png")
+    with file_size(RGB.nbytes - 1), pytest.raises(strips.NoRoomError, match=str(tmp_path)):
+        strips.empty_like(pixels)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -324,3 +326,91 @@ def test_a_write_that_fails_is_named_and_leaves_nothing(tmp_path):
         with file_size(10_000), pytest.raises(PictureError, match=f"{name}: cannot be written"):
             save_picture(pixels, tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+# All of it
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Runs infer.py here: the files that it wrote below a folder, by name."""
+    monkeypatch.chdir(tmp_path)
+    colors = rng.integers(0, 256, (9, 7, 3), np.uint8)
+    Image.fromarray(colors).resize((150, 220), Image.Resampling.BICUBIC).save("content.tif")
+    Image.fromarray(colors[::-1]).resize((140, 160), Image.Resampling.BICUBIC).save("style.png")
+
+    def command(folder, *options):
+        arguments = ["--content", "content.tif", "--style", "style.png", "--output", folder]
+        arguments += ["--content-size", "0", "--style-size", "0", "--tile", "128"]
+        with pytest.raises(SystemExit) as exit_:
+            infer.main([*arguments, "--no-compilation-cache", *options])
+        assert exit_.value.code == 0
+        return {path.name: np.asarray(load_image(path)) for path in Path(folder).iterdir()}
+
+    return command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format_", "options"),
+    [
+        ("TIFF", ("--preserve-color", "luminance", "--grid")),
+        ("PNG", ("--preserve-color", "coral", "--alpha", "0.5", "--format", "png")),
+    ],
+)
+def test_results_are_those_without_strips(run, monkeypatch, format_, options):
+    written, save = [], strips.write
+    monkeypatch.setattr(strips, "write", lambda *a: written.append(a[2]) or save(*a))
+    ours = run("strips", *options)
+    assert written == [format_]
+    monkeypatch.setattr(strips, "LARGE", 1 << 26)
+    expected = run("whole", *options)
+    assert written == [format_]
+    assert list(ours) == list(expected)
+    for name, picture in expected.items():
+        np.testing.assert_array_equal(ours[name], picture)
+
+
+READ = """
+import sys, threading
+from pathlib import Path
+from adain_jax import strips
+from adain_jax.images import read_pixels, save_picture
+
+def anonymous():  # MiB of memory that no file stands behind
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssAnon:")[1].split()[0]) // 1024
+
+strips.LARGE = int(sys.argv[2])
+before, peak, done = anonymous(), 0, threading.Event()
+
+def watch():
+    global peak
+    while not done.wait(0.002):
+        peak = max(peak, anonymous())
+
+watcher = threading.Thread(target=watch)
+watcher.start()
+picture = read_pixels(sys.argv[1])
+save_picture(picture, Path(sys.argv[1]).with_name("copy.tif"))
+done.set()
+watcher.join()
+print(max(peak, anonymous()) - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells anonymous memory")
+def test_memory_never_holds_the_picture(tmp_path):
+    side = 6000
+    ramp = pyvips.Image.xyz(side, side).cast("uchar", shift=False)
+    colors = ramp.bandjoin(ramp[0]).copy(interpretation="srgb")
+    colors.tiffsave(str(tmp_path / "a.tif"), compression="deflate")
+
+    def peak(threshold):
+        command = [sys.executable, "-c", READ, str(tmp_path / "a.tif"), str(threshold)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    whole = side * side * 3 >> 20  # MiB
+    assert peak(threshold=0) < whole / 3
+    assert peak(threshold=1 << 26) > whole
