@@ -180,7 +180,7 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
             else:
                 _save(Image.fromarray(pixels), temporary, format_, quality)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = (isinstance(error, OSError) and error.strerror) or _line(error)
         raise PictureError(f"{path}: cannot be written ({reason})") from error
 
 
@@ -266,7 +266,11 @@ def _named(path: str | Path | BinaryIO) -> Iterator[None]:
     except strips.NoRoomError as error:
         raise PictureError(f"{path}: {error}") from error
     except Exception as error:  # decoders fail in their own ways on damaged files
-        raise PictureError(f"{path}: damaged picture ({error})") from error
+        raise PictureError(f"{path}: damaged picture ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _target(

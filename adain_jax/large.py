@@ -88,7 +88,10 @@ def encode_style_large(network: Network, params: Params, large: Large) -> Style:
 
 
 def stylise_large(network: Network, params: Params, large: Large, *, manner: Manner) -> np.ndarray:
-    """A picture stylised tile by tile, in its own size and dtype; `manner` has the one row."""
+    """A picture stylised tile by tile, in its own size and dtype; `manner` has the one row.
+
+    The result of a picture that lies in a file lies in a temporary one.
+    """
     masks = manner.masks
     waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
     own = _encode(network, params, large, masks, waiting)

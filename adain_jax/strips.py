@@ -54,24 +54,22 @@ def read(path: str | Path, image: "Image.Image") -> Pixels:
 
     Raises:
         NoRoomError: the temporary folder is full.
-        OSError: the file is damaged.
+        ValueError: its pixels are not what the header says.
+        pyvips.Error: the file is damaged.
     """
     vips = _vips()
     # By name, so that no other of libvips' many loaders ever sees the file.
     load = vips.Image.pngload if image.format == "PNG" else vips.Image.tiffload
     pixels = _mapped((image.height, image.width, 3), np.uint8)
-    try:
-        source = load(os.fsencode(path), access="sequential", fail_on="error", revalidate=True)
-        kind = source.width, source.height, source.bands, source.format
-        if kind != (*image.size, len(image.getbands()), "uchar"):
-            raise OSError("its pixels are not what its header says")
-        region = vips.Region.new(source)
-        for top in range(0, image.height, ROWS):
-            rows = min(ROWS, image.height - top)
-            strip = np.frombuffer(region.fetch(0, top, image.width, rows), np.uint8)
-            pixels[top : top + rows] = strip.reshape(rows, image.width, -1)
-    except vips.Error as error:
-        raise OSError(_reason(error)) from error
+    source = load(os.fsencode(path), access="sequential", fail_on="error", revalidate=True)
+    kind = source.width, source.height, source.bands, source.format
+    if kind != (*image.size, len(image.getbands()), "uchar"):
+        raise ValueError("its pixels are not what its header says")
+    region = vips.Region.new(source)
+    for top in range(0, image.height, ROWS):
+        rows = min(ROWS, image.height - top)
+        strip = np.frombuffer(region.fetch(0, top, image.width, rows), np.uint8)
+        pixels[top : top + rows] = strip.reshape(rows, image.width, -1)  # grey to all three
     return pixels
 
 
@@ -106,14 +104,17 @@ def write(picture: Pixels, path: Path, format_: str) -> None:
     height, width = picture.shape[:2]
     try:
         image = vips.Image.new_from_memory(picture, width, height, 3, "uchar")
-        image = image.copy(interpretation="srgb", xres=72 / 25.4, yres=72 / 25.4)  # 72 dpi
+        dots_per_mm = (
+            72 / 25.4
+        )  # libvips states some; by default 25 dpi, in which a picture is huge
+        image = image.copy(interpretation="srgb", xres=dots_per_mm, yres=dots_per_mm)
         if format_ == "PNG":
             image.pngsave(os.fsencode(path), filter="all", keep="none")
         else:
             bigtiff = picture.nbytes > 4_000_000_000
             image.tiffsave(os.fsencode(path), bigtiff=bigtiff, keep="none")
     except vips.Error as error:
-        raise OSError(_reason(error)) from error
+        raise OSError(str(error)) from error
 
 
 def _stored_mode(tile: Any) -> str:
@@ -132,7 +133,7 @@ def _mapped(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     except OSError as error:
         folder = tempfile.tempdir or "any temporary folder"
         raise NoRoomError(
-            f"no room for {size / 1e9:.1f} GB of pixels in {folder} ({error.strerror}); "
+            f"no room for {size / 1e6:.0f} MB of pixels in {folder} ({error.strerror}); "
             f"TMPDIR names another"
         ) from error
 
@@ -152,7 +153,3 @@ def _vips() -> Any:
     except (ImportError, OSError):
         return None
     return pyvips
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -113,6 +113,13 @@ def test_a_file_with_gamma_and_text_and_filters_is_plain(tmp_path):
     assert_by_strips(path)
 
 
+def test_of_an_animation_the_first_frame_is_read(tmp_path):
+    path, frames = tmp_path / "a.png", [Image.fromarray(x) for x in (RGB, RGB[::-1])]
+    for default in (False, True):
+        frames[0].save(path, save_all=True, append_images=frames[1:], default_image=default)
+        assert_by_strips(path)
+
+
 @pytest.mark.parametrize("name", ["a[page=1].tif", "ä ö.png", "b\udcff.png", "@x,y=z.tiff"])
 def test_names_are_only_names(tmp_path, name):
     path = tmp_path / name
@@ -272,7 +279,7 @@ def test_the_limit_is_checked_before_anything_is_decoded(tmp_path, monkeypatch):
 def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    message = f"a.png: no room for 0.0 GB of pixels in {tmp_path} \\(.*\\); TMPDIR names another$"
+    message = f"a.png: no room for 0 MB of pixels in {tmp_path} \\(.*\\); TMPDIR names another$"
     with file_size(RGB.nbytes - 1), pytest.raises(PictureError, match=message):
         read_pixels(tmp_path / "a.png")
     pixels = read_pixels(tmp_path / "a.png")
