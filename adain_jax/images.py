@@ -5,14 +5,19 @@ Inside the project a picture is float32 (h, w, 3), RGB in [0, 1] with sRGB's tra
 
 import io
 import os
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
+from adain_jax import strips
 from adain_jax.files import atomic_path
 
 Picture = Float[np.ndarray, "h w c"]
@@ -68,6 +73,31 @@ def read_picture(
     return np.asarray(image, np.float32) / np.float32(255)
 
 
+def read_pixels(
+    path: str | Path,
+    *,
+    size: int = 0,
+    crop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    keep_alpha: bool = False,
+) -> Pixels:
+    """What `read_picture` reads, as uint8 (h, w, 3) or (h, w, 4).
+
+    Large plain TIFF and PNG files that keep their size are read by strips, see `adain_jax.strips`:
+    the array then maps a temporary file.
+
+    Raises:
+        PictureError: as `read_picture`, and where the temporary folder is full.
+    """
+    with _named(path), open_image(path) as image:
+        kept = _target(image, size, path, max_pixels) == image.size and not crop
+        if kept and _orientation(image) == 1 and strips.readable(image):
+            return strips.read(path, image)
+    return np.asarray(
+        load_image(path, size=size, crop=crop, max_pixels=max_pixels, keep_alpha=keep_alpha)
+    )
+
+
 def load_image(
     path: str | Path | BinaryIO,
     *,
@@ -80,18 +110,13 @@ def load_image(
 
     `path` may also be an open file.
     """
-    try:
-        with open_image(path) as image:
-            target = resized(_upright_size(image), size, path, max_pixels)
-            if size and image.format in ("JPEG", "MPO"):
-                shorter = min(target)  # the decoder halves as long as both sides stay above this
-                image.draft(None, (shorter, shorter))
-            image.load()
-            image = _to_rgb(_upright(image), keep_alpha)
-    except PictureError:
-        raise
-    except Exception as error:  # decoders fail in their own ways on damaged files
-        raise PictureError(f"{path}: damaged picture ({error})") from error
+    with _named(path), open_image(path) as image:
+        target = _target(image, size, path, max_pixels)
+        if size and image.format in ("JPEG", "MPO"):
+            shorter = min(target)  # the decoder halves as long as both sides stay above this
+            image.draft(None, (shorter, shorter))
+        image.load()
+        image = _to_rgb(_upright(image), keep_alpha)
     if (image.width, image.height) != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
     if crop:
@@ -129,13 +154,8 @@ def picture_size(
     Raises:
         PictureError: as `read_picture`, as far as the header tells.
     """
-    try:
-        with open_image(path) as image:
-            width, height = resized(_upright_size(image), size, path, max_pixels)
-    except PictureError:
-        raise
-    except Exception as error:
-        raise PictureError(f"{path}: damaged picture ({error})") from error
+    with _named(path), open_image(path) as image:
+        width, height = _target(image, size, path, max_pixels)
     return (min(width, height),) * 2 if crop else (height, width)
 
 
@@ -152,15 +172,15 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
     """
     path = Path(path)
     format_ = writable_format(path)
-    image = Image.fromarray(to_bytes(picture))
-    if image.mode == "RGBA" and format_ in ("JPEG", "PPM", "BMP"):
-        image = on_white(image)
-    options = {"quality": quality, "subsampling": 0} if format_ == "JPEG" else {"quality": quality}
+    pixels = to_bytes(picture)
     try:
         with atomic_path(path) as temporary:
-            image.save(temporary, format_, **(options if format_ in _LOSSY else {}))
+            if strips.writable(pixels, format_):
+                strips.write(pixels, temporary, format_)
+            else:
+                _save(Image.fromarray(pixels), temporary, format_, quality)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        reason = (isinstance(error, OSError) and error.strerror) or _line(error)
         raise PictureError(f"{path}: cannot be written ({reason})") from error
 
 
@@ -172,6 +192,13 @@ def to_bytes(picture: Picture | Pixels) -> Pixels:
 
 
 _LOSSY = ("JPEG", "WEBP", "AVIF")
+
+
+def _save(image: Image.Image, path: Path, format_: str, quality: int) -> None:
+    if image.mode == "RGBA" and format_ in ("JPEG", "PPM", "BMP"):
+        image = on_white(image)
+    options = {"quality": quality, "subsampling": 0} if format_ == "JPEG" else {"quality": quality}
+    image.save(path, format_, **(options if format_ in _LOSSY else {}))
 
 
 def writable_format(path: Path) -> str:
@@ -229,6 +256,31 @@ def open_image(path: str | Path | BinaryIO) -> Image.Image:
     return image
 
 
+@contextmanager
+def _named(path: str | Path | BinaryIO) -> Iterator[None]:
+    """Whatever goes wrong in reading a picture becomes a PictureError with its name."""
+    try:
+        yield
+    except PictureError:
+        raise
+    except strips.NoRoomError as error:
+        raise PictureError(f"{path}: {error}") from error
+    except Exception as error:  # decoders fail in their own ways on damaged files
+        raise PictureError(f"{path}: damaged picture ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _target(
+    image: Image.Image, size: int, path: str | Path | BinaryIO, max_pixels: int
+) -> tuple[int, int]:
+    """Width and height that an undecoded picture will have, upright and resized."""
+    _limit(image.size, path, max_pixels)  # first: Pillow may have to decode it for the orientation
+    return resized(_upright_size(image), size, path, max_pixels)
+
+
 def _limit(size: tuple[int, int], path: str | Path | BinaryIO, max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
         raise PictureError(
@@ -244,10 +296,28 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        value = image.getexif().get(0x0112, 1)
+        header_tells = isinstance(image, PngImageFile) and image.tile and not _tells_late(image)
+        exif = Image.Image.getexif(image) if header_tells else image.getexif()
+        value = exif.get(0x0112, 1)
     except Exception:  # a broken EXIF block is no reason to refuse the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _tells_late(image: PngImageFile) -> bool:
+    """Whether a PNG has metadata behind its pixels; Pillow decodes every PNG to look for some."""
+    file = image.fp
+    assert file is not None
+    here = file.tell()
+    file.seek(8)
+    kinds = []
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        kinds.append(kind)
+        file.seek(length + 4, os.SEEK_CUR)
+    file.seek(here)
+    late = kinds[kinds.index(b"IDAT") :]
+    return not {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}.isdisjoint(late)
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from adain_jax import strips
 from adain_jax.buckets import Buckets, Size
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
@@ -87,7 +88,10 @@ def encode_style_large(network: Network, params: Params, large: Large) -> Style:
 
 
 def stylise_large(network: Network, params: Params, large: Large, *, manner: Manner) -> np.ndarray:
-    """A picture stylised tile by tile, in its own size and dtype; `manner` has the one row."""
+    """A picture stylised tile by tile, in its own size and dtype; `manner` has the one row.
+
+    The result of a picture that lies in a file lies in a temporary one.
+    """
     masks = manner.masks
     waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
     own = _encode(network, params, large, masks, waiting)
@@ -104,7 +108,7 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
         own_manner = manner._replace(masks=part.masks)
         return _decode_tile(network, params, part.picture, features, own_manner, part.size)
 
-    result = np.empty_like(large.picture)
+    result = strips.empty_like(large.picture)
     parts = large.tiles(network, halo, masks)
     for part, stylised in one_ahead((part, decode(part)) for part in parts):
         kept, core = (

@@ -221,11 +221,13 @@ class Stylizer:
 
         Returns:
             The same kind as `contents`, each picture in its content's exact size, clipped to [0, 1],
-            or rounded to uint8 if all contents are.
+            or rounded to uint8 if all contents are. Pictures that lie in files (np.memmap) and are
+            computed in tiles, but for batches, give arrays in temporary files, which go with them.
 
         Raises:
             ValueError: something is no picture, or the numbers of contents, styles, strengths and
                 masks do not fit together.
+            NoRoomError: the temporary folder has no room for such a result.
         """
         scales = None
         if isinstance(contents, Content):

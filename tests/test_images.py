@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms, PngImagePlugin, features
 
 from adain_jax.files import atomic_path
 from adain_jax.images import (
@@ -276,6 +276,29 @@ def test_an_unreadable_file_is_named(tmp_path):
     path.chmod(0)
     with pytest.raises(PictureError, match=r"a\.png: Permission denied"):
         read_picture(path)
+
+
+def test_the_header_alone_tells_a_png_s_size(tmp_path, monkeypatch):
+    path = save(Image.fromarray(RGB), tmp_path / "a.png")
+    decoded = []
+    monkeypatch.setattr(PngImagePlugin.PngImageFile, "load", lambda self: decoded.append(self))
+    assert picture_size(path) == (6, 9)
+    with pytest.raises(PictureError, match="9 x 6 pixels are more than the limit of 53"):
+        read_picture(path, max_pixels=53)
+    assert not decoded
+
+
+def test_orientation_behind_the_pixels_of_a_png(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(data) - 4) + data + struct.pack(">I", zlib.crc32(data))
+    path = save(Image.fromarray(RGB), tmp_path / "a.png")
+    path.write_bytes(path.read_bytes()[:-12] + chunk + path.read_bytes()[-12:])
+    np.testing.assert_array_equal(read_8_bit(path), RGB[::-1].transpose(1, 0, 2))
+    assert picture_size(path) == (9, 6)
+    with pytest.raises(PictureError, match="9 x 6 pixels are more than the limit of 53"):
+        picture_size(path, max_pixels=53)
 
 
 def test_a_thin_picture_cannot_be_blown_up_beyond_the_limit(tmp_path):

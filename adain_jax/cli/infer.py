@@ -328,9 +328,9 @@ class Run:
     # Styles
 
     def _read_style(self, index: int) -> "np.ndarray":
-        from adain_jax.images import read_picture
+        from adain_jax.images import read_pixels
 
-        return read_picture(self.style_pictures[index].path, **self.style_reading)
+        return read_pixels(self.style_pictures[index].path, **self.style_reading)
 
     def _encode_styles(self, readers: ThreadPoolExecutor, open_jobs: list["Job"]) -> None:
         """Encodes each style that some result needs, once."""
@@ -456,17 +456,16 @@ class Run:
         """The contents of a batch of jobs, uint8 (h, w, 3 or 4), or what is wrong with them."""
         import numpy as np
 
-        from adain_jax.images import PictureError, load_image
+        from adain_jax.images import PictureError, read_pixels
 
         pictures: dict[int, np.ndarray | Exception] = {}
         for index in {job.content for job in batch}:
             try:
-                image = load_image(
+                pictures[index] = read_pixels(
                     self.contents[index].path,
                     keep_alpha=self.options.alpha_channel == "keep",
                     **self.content_reading,
                 )
-                pictures[index] = np.asarray(image)
             except PictureError as error:
                 pictures[index] = error
         return pictures
@@ -518,12 +517,14 @@ class Run:
         import numpy as np
 
         from adain_jax.color import coral
+        from adain_jax.pixels import to_float
         from adain_jax.style import Style, mix
 
         if self.options.preserve_color == "coral":
             sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
             colors = sparse / np.float32(255)  # of a few million pixels, which is enough
-            recolored = [coral(self._style_picture(index), colors) for index in job.styles]
+            pictures = [to_float(self._style_picture(index)) for index in job.styles]
+            recolored = [coral(picture, colors) for picture in pictures]
             styles = [self.stylizer.encode_style(picture) for picture in recolored]
             for index in job.styles:
                 self.report.styles[self.style_paths[index]] = "encoded"
