@@ -104,9 +104,7 @@ def write(picture: Pixels, path: Path, format_: str) -> None:
     height, width = picture.shape[:2]
     try:
         image = vips.Image.new_from_memory(picture, width, height, 3, "uchar")
-        dots_per_mm = (
-            72 / 25.4
-        )  # libvips states some; by default 25 dpi, in which a picture is huge
+        dots_per_mm = 72 / 25.4  # libvips states some; its default of 25 dpi is tiny
         image = image.copy(interpretation="srgb", xres=dots_per_mm, yres=dots_per_mm)
         if format_ == "PNG":
             image.pngsave(os.fsencode(path), filter="all", keep="none")

@@ -72,8 +72,8 @@ def main() -> None:
             content = _pick_content(say)
             styles, shares, regions = _pick_styles(say)
             st.caption(
-                "Your pictures stay in this server's memory for as long as the page is open, and "
-                "nobody else sees them."
+                "Your pictures stay in this server's memory while the page is open and some minutes "
+                "after, and nobody else sees them."
             )
         with settings:
             wanted = Painting(content, styles, regions, shares, *_settings())
