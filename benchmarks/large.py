@@ -2,9 +2,10 @@
 
     python -m benchmarks large [--models fast vgg19] [--large-sides 512 1024 2048 4096 8192]
 
-Each case runs in a process of its own, where a first run, which compiles, does not count. The exponent is the slope of time against pixels between the first and the last size from 1
-megapixel on: 1 is linear. The overhead is the time in tiles over the time in one piece at 2048 pixels,
-with tiles that keep 1024.
+Each case runs in a process of its own, where a first run, which compiles, does not count. The
+exponent is the slope of time against pixels between the first and the last size from 1 megapixel on:
+1 is linear. The overhead is the time in tiles over the time in one piece at 2048 pixels, with tiles
+that keep 1024.
 """
 
 import argparse
