@@ -73,11 +73,11 @@ def torchs(options: argparse.Namespace) -> dict[str, float]:
 
     from benchmarks.twin import Twin, moments
 
-    twin = Twin()
+    twin = Twin("float32")
     twin.encoder.requires_grad_(False)
     optimizer = torch.optim.Adam(twin.decoder.parameters(), lr=1e-4)
     shape = (options.batch_size, 3, options.crop, options.crop)
-    content, style = (torch.rand(shape).to(memory_format=torch.channels_last) for _ in "ab")
+    content, style = (torch.rand(shape).to(twin.device, memory_format=torch.channels_last) for _ in "ab")
     names = (2, 9, 16, 29)  # after the ReLUs of conv1_1, 2_1, 3_1, 4_1
 
     def taps(x: torch.Tensor) -> list[torch.Tensor]:
@@ -134,7 +134,7 @@ def main() -> None:
     seconds = {}
     for project in ["ours", "torch"] if importlib.util.find_spec("torch") else ["ours"]:
         command = [sys.executable, "-m", "benchmarks.training", *sys.argv[1:], "--case", project]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         case = json.loads(output.splitlines()[-1])
         seconds[project] = case["seconds"]
         print(
