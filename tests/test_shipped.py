@@ -17,7 +17,7 @@ from adain_jax.images import read_picture
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-SHIPPED = ("fast",)
+SHIPPED = ("fast", "vgg19-decoder")
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def default_path(kind: Kind) -> Path:
     """Where weights lie unless told otherwise: what was converted, else what ships with the package.
 
     Converted weights lie in the user's data folder, or in the one that the environment variable
-    ADAIN_JAX_DATA names. Only the fast network ships.
+    ADAIN_JAX_DATA names. The fast network and a decoder for VGG19 ship.
     """
     own = converted_path(kind)
     shipped = Path(__file__).parent / own.name
