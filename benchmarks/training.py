@@ -77,7 +77,8 @@ def torchs(options: argparse.Namespace) -> dict[str, float]:
     twin.encoder.requires_grad_(False)
     optimizer = torch.optim.Adam(twin.decoder.parameters(), lr=1e-4)
     shape = (options.batch_size, 3, options.crop, options.crop)
-    content, style = (torch.rand(shape).to(twin.device, memory_format=torch.channels_last) for _ in "ab")
+    place = {"device": twin.device, "memory_format": torch.channels_last}
+    content, style = (torch.rand(shape).to(**place) for _ in "ab")
     names = (2, 9, 16, 29)  # after the ReLUs of conv1_1, 2_1, 3_1, 4_1
 
     def taps(x: torch.Tensor) -> list[torch.Tensor]:

@@ -61,7 +61,7 @@ class Options:
     encoder: _File = None
     """Encoder weights of vgg19; by default where convert_vgg.py wrote them."""
     decoder: _File = None
-    """Decoder weights of vgg19; by default where convert_vgg.py wrote them, else those that ship."""
+    """Decoder weights of vgg19; by default where convert_vgg.py wrote them, else those shipped."""
 
     alpha: float = 1.0
     """Strength of the style: 0 is the content, 1 the full style."""
