@@ -6,6 +6,7 @@ from random weights takes a thousand steps to get as far (section 6.2's losses d
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
@@ -34,21 +35,19 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
         pictures: RGB; h and w multiples of 8. 160 of 128 x 128 take a minute and 4 GiB.
     """
     batches = np.array_split(pictures, -(-len(pictures) // BATCH))
-    parts = [_inputs(encoder_params, to_float(batch)) for batch in batches]
-    inputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    taken = [_inputs(encoder_params, to_float(batch)) for batch in batches]
+    inputs = {name: np.concatenate([part[name] for part in taken]) for name in taken[0]}
     x = inputs.pop("")
     params: Layers = {}
     rng = np.random.default_rng(0)
     for name, channels in DECODER_CHANNELS.items():
-        layer = UpsampleConv if name in UPSAMPLING else ReflectConv
+        last = name == "conv1_1"
         windows, outputs = _sample(x, inputs.pop(name), rng)
-        params[name] = jax.device_get(_fit(windows, outputs, rectified=name != "conv1_1"))
-
-        @jax.jit
-        def apply(x: Frame, own: Any) -> Frame:
-            return jax.nn.relu(bind(lambda rngs: layer(*channels, rngs=rngs), own)(x))  # noqa: B023
-
-        x = np.concatenate([apply(part, params[name]) for part in np.array_split(x, len(batches))])
+        params[name] = jax.device_get(_fit(windows, outputs, rectified=not last))
+        if not last:
+            layer = UpsampleConv if name in UPSAMPLING else ReflectConv
+            parts = np.array_split(x, len(batches))
+            x = np.concatenate([_apply(layer, channels, params[name], part) for part in parts])
     return params
 
 
@@ -60,6 +59,13 @@ def _inputs(encoder_params: Mapping[str, Any], pictures: Frame) -> dict[str, Fra
         inputs[name] = x if x.shape[1] == output.shape[1] else max_pool(x)
         x = output
     return inputs | {"": x}
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _apply(
+    layer: type[ReflectConv], channels: tuple[int, int], params: Mapping[str, Any], x: Frame
+) -> Frame:
+    return jax.nn.relu(bind(partial(layer, *channels), params)(x))
 
 
 def _sample(
