@@ -54,7 +54,7 @@ class Mirror:
     encoder: Annotated[Path | None, _Path] = None
     """Encoder weights; by default where convert_vgg.py wrote them."""
     pictures: int = 160
-    """How many to fit to, half of each kind: 4 GiB of memory for 160."""
+    """How many to fit to, half of each kind: 6 GiB of memory for 160."""
     seed: int = 0
     """Of the choice of pictures and crops."""
     data_dir: Annotated[str | None, _Path] = None

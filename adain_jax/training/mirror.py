@@ -32,7 +32,7 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
 
     Args:
         encoder_params: of `VGG19Encoder`.
-        pictures: RGB; h and w multiples of 8. 160 of 128 x 128 take a minute and 4 GiB.
+        pictures: RGB; h and w multiples of 8. 160 of 128 x 128 take a minute or two and 6 GiB.
     """
     batches = np.array_split(pictures, -(-len(pictures) // BATCH))
     taken = [_inputs(encoder_params, to_float(batch)) for batch in batches]
