@@ -90,12 +90,11 @@ def read_pixels(
         PictureError: as `read_picture`, and where the temporary folder is full.
     """
     with _named(path), open_image(path) as image:
-        kept = _target(image, size, path, max_pixels) == image.size and not crop
-        if kept and _orientation(image) == 1 and strips.readable(image):
+        target = _target(image, size, path, max_pixels)
+        kept = target == image.size and not crop and _orientation(image) == 1
+        if kept and strips.readable(image):
             return strips.read(path, image)
-    return np.asarray(
-        load_image(path, size=size, crop=crop, max_pixels=max_pixels, keep_alpha=keep_alpha)
-    )
+        return np.asarray(_load(image, target, crop=crop, keep_alpha=keep_alpha))
 
 
 def load_image(
@@ -112,11 +111,17 @@ def load_image(
     """
     with _named(path), open_image(path) as image:
         target = _target(image, size, path, max_pixels)
-        if size and image.format in ("JPEG", "MPO"):
-            shorter = min(target)  # the decoder halves as long as both sides stay above this
-            image.draft(None, (shorter, shorter))
-        image.load()
-        image = _to_rgb(_upright(image), keep_alpha)
+        return _load(image, target, crop=crop, keep_alpha=keep_alpha)
+
+
+def _load(
+    image: Image.Image, target: tuple[int, int], *, crop: bool, keep_alpha: bool
+) -> Image.Image:
+    if image.format in ("JPEG", "MPO") and target != _upright_size(image):
+        shorter = min(target)  # the decoder halves as long as both sides stay above this
+        image.draft(None, (shorter, shorter))
+    image.load()
+    image = _to_rgb(_upright(image), keep_alpha)
     if (image.width, image.height) != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
     if crop:

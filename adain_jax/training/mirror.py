@@ -36,7 +36,7 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
     """
     batches = np.array_split(pictures, -(-len(pictures) // BATCH))
     taken = [_inputs(encoder_params, to_float(batch)) for batch in batches]
-    inputs = {name: np.concatenate([part[name] for part in taken]) for name in taken[0]}
+    inputs = {name: np.concatenate([part.pop(name) for part in taken]) for name in list(taken[0])}
     x = inputs.pop("")
     params: Layers = {}
     rng = np.random.default_rng(0)
