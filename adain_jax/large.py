@@ -21,13 +21,13 @@ from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.pixels import from_float, to_float
 from adain_jax.style import AnyArray, Style, combine, statistics
-from adain_jax.tiles import Tile, cut
+from adain_jax.tiles import Tile, cut, free_host_memory
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
 T = TypeVar("T")
 
-KEPT = 2 << 30  # bytes of features that may wait
+KEPT = 2 << 30  # bytes of features that may wait, and at most half of what is free
 
 
 class Manner(NamedTuple):
@@ -151,7 +151,7 @@ def one_ahead(results: Iterable[T]) -> Iterator[T]:
 def _room(network: Network, size: Size, dtype: np.dtype) -> dict[int, np.ndarray]:
     """Arrays (h, w, c) for the features of as many scales as may wait, the coarsest first."""
     rooms: dict[int, np.ndarray] = {}
-    left = KEPT
+    left = min(KEPT, free_host_memory() // 2)
     for i in reversed(range(len(network.strides))):
         shape = *_at(network, i, size), network.channels[i]
         left -= int(np.prod(shape, dtype=np.int64)) * dtype.itemsize

@@ -13,6 +13,7 @@ from adain_jax.buckets import Size
 
 MEMORY = 640 << 20  # bytes that the computation of a tile may take; larger ones are hardly faster
 SMALLEST = 128
+CGROUP = Path("/sys/fs/cgroup")  # of the container
 
 
 class Window(NamedTuple):
@@ -86,17 +87,23 @@ def automatic_side(bytes_per_pixel: int) -> int:
 
 
 def free_memory() -> int:
-    """Bytes that are free: of the accelerator, or of the machine or the container around it."""
+    """Bytes that are free to compute with: of the accelerator, or else of the host."""
     import jax
 
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
+    return free_host_memory()
+
+
+def free_host_memory() -> int:
+    """Bytes that are free: of the machine, or of the container around the process."""
     import psutil
 
     free = psutil.virtual_memory().available
-    limit, used = (Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory.current"))
     try:
-        return min(free, int(limit.read_text()) - int(used.read_text()))
+        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no container, or one without a limit
         return free
+    return min(free, limit - used + int(stat["inactive_file"]))  # files' pages make room

@@ -205,6 +205,32 @@ def test_the_automatic_tile_fits_into_the_free_memory(name, monkeypatch):
         assert side == SMALLEST or side**2 * per_pixel <= free / 4
 
 
+def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
+    from adain_jax import tiles
+
+    monkeypatch.setattr(tiles, "CGROUP", tmp_path)
+    of_the_machine = tiles.free_host_memory()
+    for name, text in {
+        "max": "900000",
+        "current": "800000",
+        "stat": "anon 100000\ninactive_file 650000\nactive_file 50000\n",
+    }.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert tiles.free_host_memory() == 750_000  # files' pages make room
+    (tmp_path / "memory.max").write_text("max\n")
+    assert tiles.free_host_memory() > of_the_machine / 2
+
+
+def test_features_wait_in_half_of_what_is_free_at_most(stylizers, monkeypatch):
+    rooms = []
+    for free in (1 << 33, 1 << 21):
+        monkeypatch.setattr(large, "free_host_memory", lambda free=free: free)
+        room = large._room(stylizers[1].network, (280, 264), np.dtype("float32"))
+        assert sum(array.nbytes for array in room.values()) <= free / 2
+        rooms.append(len(room))
+    assert rooms == [3, 1]
+
+
 def test_the_smallest_whole_picture_stays_whole(stylizers):
     assert stylizers[1]._side((SMALLEST, SMALLEST)) is None
     assert stylizers[1]._side((SMALLEST, SMALLEST + 1)) == SMALLEST
