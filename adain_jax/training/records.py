@@ -80,18 +80,19 @@ def plot(runs: Sequence[Path], output: Path) -> None:
         RunError: a run has no metrics.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogFormatter
 
     panels = {
         "loss": "loss",
         "content_loss": "content loss",
         "style_loss": "style loss",
+        "grad_norm": "gradient norm",
         "val_content_loss": "validation: content loss (by channel means)",
         "val_style_loss": "validation: style loss (by channel means)",
-        "grad_norm": "gradient norm",
     }
     figure = Figure(figsize=(13, 7), layout="constrained")
     axes = figure.subplots(2, 3)
-    for run in runs:
+    for i, run in enumerate(runs):
         lines = read_metrics(run / "metrics.jsonl")
         if not lines:
             raise RunError(f"{run}: no metrics.jsonl with values in this folder")
@@ -103,13 +104,15 @@ def plot(runs: Sequence[Path], output: Path) -> None:
                 if faint:
                     axis.plot(steps, values, color="0.8", linewidth=0.8)
                 smooth = values if key.startswith("val_") else _smooth(values)
-                axis.plot(steps, smooth, label=run.name, linewidth=1.5)
+                axis.plot(steps, smooth, color=f"C{i}", label=run.name, linewidth=1.5)
     for axis, title in zip(axes.flat, panels.values(), strict=True):
         axis.set_title(title, fontsize=10)
         axis.set_xlabel("step", fontsize=8)
-        if axis.lines:
-            axis.set_yscale("log")
+        axis.set_yscale("log")
+        axis.yaxis.set_major_formatter(LogFormatter())
+        axis.yaxis.set_minor_formatter(LogFormatter())
         axis.grid(alpha=0.3, which="both")
+        axis.set_visible(bool(axis.lines))
     if len(runs) > 1:
         axes.flat[0].legend(fontsize=8)
     with atomic_path(output) as temporary:
