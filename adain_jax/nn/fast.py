@@ -28,7 +28,7 @@ class FastNetwork(StyleNetwork):
     channels = (24, 64, 128)
     encoder_reach = (2, 14, 38)
     decoder_reach = 56
-    bytes_per_pixel = 200
+    bytes_per_pixel = 300
 
     def __init__(self, *, rngs: nnx.Rngs):
         for name, channels in CHANNELS["fast"].items():
