@@ -92,7 +92,7 @@ def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Sty
     """mu(x) and sigma(x) of equations 5 and 6, over positions: a `Style` with leaves (n, c).
 
     With `weights` (at least 0), weighted statistics; where they sum to 0, mean 0 and std sqrt(1e-5).
-    Positions of weight 0 may hold anything, infinities included.
+    What lies at positions of weight 0 does not count, but its square must be finite.
     """
     x = x.astype(jnp.float32)
     if weights is None:
@@ -101,8 +101,8 @@ def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Sty
     else:
         w = weights.astype(jnp.float32)[..., None]
         w = w / jnp.maximum(w.sum((1, 2), keepdims=True), 1e-12)
-        x = jnp.where(w > 0, x, 0)
         mean = (w * x).sum((1, 2))
+        w = jax.lax.optimization_barrier(w)  # or else, on CPU, XLA spreads w over all channels first
         var = (w * jnp.square(x - mean[:, None, None])).sum((1, 2))
     return Style(mean, jnp.sqrt(var + EPSILON))
 
