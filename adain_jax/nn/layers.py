@@ -23,6 +23,9 @@ from adain_jax.nn import winograd
 Frame = Float[Array, "n h w c"]
 Size = Int[Array, "n 2"]
 
+WORK = 1 << 16  # numbers, see `_side_by_side`
+STRIPS = 8
+
 
 class ReflectConv(nnx.Module):
     """3x3 convolution with reflection padding, as in every layer of the paper's networks.
@@ -201,21 +204,36 @@ def convolve(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:
     """Convolution without padding.
 
     On CPU, wide 3x3 kernels in float32 go by `winograd` where that pays; on small maps the rounding of
-    its products would depend on the batch. For the others, XLA's fast path wants some padding (without
-    it jaxlib 0.10 takes three times as long), so there a spare column is computed and dropped: the same
-    numbers, bit for bit.
+    its products would depend on the batch. The others go by `_side_by_side`.
     """
 
     def plain(x: Array, kernel: Array) -> Array:
         return _convolve(x, kernel, ((0, 0), (0, 0)))
 
-    def spare_column(x: Array, kernel: Array) -> Array:
-        return _convolve(x, kernel, ((0, 0), (0, 1)))[:, :, :-1]
-
     wide = kernel.shape[:2] == (3, 3) and kernel[0, 0].size > 64 * 64 and x.shape[2] > 24
     pays = wide and kernel.dtype == jnp.float32
-    on_cpu = winograd.convolve if pays else spare_column
+    on_cpu = winograd.convolve if pays else _side_by_side
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
+
+
+def _side_by_side(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:
+    """Convolution of strips of rows that lie side by side: the same numbers, bit for bit.
+
+    On CPU, XLA shares out a row of positions between threads, in parts of about WORK numbers to
+    multiply with: a short row of few channels is one part, and one thread's. And XLA's fast path wants
+    some padding (without it jaxlib 0.10 takes three times as long): as many spare columns as are lost
+    between strips.
+    """
+    n, h, w, c_in = x.shape
+    kh, kw, _, c_out = kernel.shape
+    h, w = h - kh + 1, w - kw + 1
+    strips = STRIPS if w * kh * kw * c_in < 3 * WORK and h >= 32 * STRIPS else 1
+    rows = -(-h // strips)
+    x = jnp.pad(x, ((0, 0), (0, strips * rows - h), (0, 0), (0, 0)))
+    x = jnp.concatenate([x[:, i * rows : (i + 1) * rows + kh - 1] for i in range(strips)], axis=2)
+    y = _convolve(x, kernel, ((0, 0), (0, kw - 1)))
+    y = y.reshape(n, rows, strips, w + kw - 1, c_out)[:, :, :, :w]
+    return y.swapaxes(1, 2).reshape(n, strips * rows, w, c_out)[:, :h]
 
 
 def _convolve(x: Array, kernel: Array, padding: tuple[tuple[int, int], tuple[int, int]]) -> Array:
