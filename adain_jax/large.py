@@ -8,6 +8,7 @@ those of the finest scales, which are the largest and the cheapest, are computed
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, pairwise
+from operator import add
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -21,7 +22,7 @@ from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.pixels import from_float, to_float
 from adain_jax.style import AnyArray, Style, combine, statistics
-from adain_jax.tiles import Tile, cut, free_host_memory
+from adain_jax.tiles import Tile, cut, free_host_memory, release_memory
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
@@ -95,10 +96,12 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
     masks = manner.masks
     waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
     own = _encode(network, params, large, masks, waiting)
+    if sum(x.nbytes for x in waiting.values()) > KEPT // 2:
+        release_memory()  # before the peak
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
-    reach = [r for i, r in enumerate(network.encoder_reach) if i not in waiting]
-    halo = network.decoder_reach + max(reach, default=0)
+    encoders = (0 if i in waiting else reach for i, reach in enumerate(network.encoder_reach))
+    halo = max(map(add, encoders, network.decoder_reach))
 
     def decode(part: Part) -> Array:
         features = {

@@ -102,7 +102,8 @@ def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Sty
         w = weights.astype(jnp.float32)[..., None]
         w = w / jnp.maximum(w.sum((1, 2), keepdims=True), 1e-12)
         mean = (w * x).sum((1, 2))
-        w = jax.lax.optimization_barrier(w)  # or else, on CPU, XLA spreads w over all channels first
+        # Or else, on CPU, XLA spreads w over all channels first.
+        w = jax.lax.optimization_barrier(w)
         var = (w * jnp.square(x - mean[:, None, None])).sum((1, 2))
     return Style(mean, jnp.sqrt(var + EPSILON))
 

@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adain_jax import Style, Stylizer, large
+from adain_jax.nn import bind
+from adain_jax.nn.network import Scale
 from adain_jax.stylizer import NETWORKS
 from adain_jax.tiles import SMALLEST, cut
 
@@ -48,6 +50,38 @@ def test_vgg19_in_tiles(random_params):
     styles = whole.encode_style([picture(60, 70), picture(50, 90)])
     assert_same(tiled(content, styles[0], 0.7), whole(content, styles[0], 0.7))
     assert_same(tiled(content, styles, masks=masks), whole(content, styles, masks=masks))
+
+
+@pytest.mark.parametrize("model", NETWORKS)
+def test_networks_see_as_far_as_they_say(model, random_params):
+    """One row of pixels, or of features, that is another: which features, or pixels, are."""
+    params = {"fast": random_layers("fast"), "vgg19": random_params}[model]
+    network = bind(NETWORKS[model], params)
+    stride = network.strides[-1]
+    middle = 12 * stride
+    content = rng.random((1, 2 * middle, stride, 3), np.float32)
+    scales = network.encode(content, None)
+    decoded = network.decode(scales)
+    for i, (features, _) in enumerate(scales):
+        step = network.strides[i]
+        seen = [0]
+        for row in range(middle, middle + stride):
+            other = content.copy()
+            other[:, row] += 1
+            own = changed(features, network.encode(other, None)[i].features) * step
+            seen += [row - (own.min() + step - 1), own.max() - row]
+        assert max(seen) == network.encoder_reach[i]
+
+        others = list(scales)
+        others[i] = Scale(features.at[:, middle // step].add(1), None)
+        pixels = changed(decoded, network.decode(others))
+        reach = network.decoder_reach[i]
+        assert (pixels.min(), pixels.max()) == (middle - reach, middle + step - 1 + reach)
+
+
+def changed(before, after):
+    """The rows that are not what they were."""
+    return np.nonzero((np.asarray(before) != np.asarray(after)).any((0, 2, 3)))[0]
 
 
 def test_a_picture_in_tiles_is_the_picture_in_one_piece(stylizers, styles):

@@ -27,8 +27,8 @@ class FastNetwork(StyleNetwork):
     strides = (2, 4, 8)
     channels = (24, 64, 128)
     encoder_reach = (2, 14, 38)
-    decoder_reach = 56
-    bytes_per_pixel = 300
+    decoder_reach = (2, 20, 56)
+    bytes_per_pixel = 200
 
     def __init__(self, *, rngs: nnx.Rngs):
         for name, channels in CHANNELS["fast"].items():

@@ -46,8 +46,8 @@ class StyleNetwork(nnx.Module):
     """Of each scale."""
     encoder_reach: ClassVar[tuple[int, ...]]
     """How many pixels beyond its own a feature of each scale depends on, at most."""
-    decoder_reach: ClassVar[int]
-    """How many pixels beyond itself a decoded pixel's features lie, at most."""
+    decoder_reach: ClassVar[tuple[int, ...]]
+    """How many pixels beyond itself the features of each scale lie that a pixel is decoded from."""
     bytes_per_pixel: ClassVar[int]
     """Of memory that stylising takes, about, in float32."""
 

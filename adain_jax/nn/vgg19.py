@@ -101,7 +101,7 @@ class VGG19Network(StyleNetwork):
     strides = (8,)
     channels = (512,)
     encoder_reach = (30,)
-    decoder_reach = 32
+    decoder_reach = (30,)
     bytes_per_pixel = 700
 
     def __init__(self, *, rngs: nnx.Rngs):
