@@ -21,7 +21,8 @@ from PIL import Image
 from adain_jax import Stylizer, weights
 from adain_jax.cli import train as command
 from adain_jax.convert import convert
-from adain_jax.nn import bind
+from adain_jax.nn import bind, vgg19
+from adain_jax.nn.fast import mean_pool
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
@@ -74,6 +75,16 @@ def batch(n=4, side=16, styles=1):
 @pytest.fixture(scope="module")
 def encoder():
     return random_layers("vgg19-encoder")
+
+
+@pytest.fixture
+def smooth(monkeypatch):
+    """VGG19 without kinks: rounding, which depends on the batch, moves no maximum and no sign.
+
+    For what must have the same gradient however it is computed.
+    """
+    monkeypatch.setattr(jax.nn, "relu", jax.nn.gelu)
+    monkeypatch.setattr(vgg19, "max_pool", lambda x, size: mean_pool(x))
 
 
 def gradient(state):
@@ -129,7 +140,7 @@ def test_only_the_decoder_is_updated(encoder):
     assert all(jax.tree.leaves(changed))
 
 
-def test_four_devices_give_the_gradient_of_one_and_stay_equal(encoder):
+def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, encoder):
     assert jax.local_device_count() == 4
     config = configure()
     train_step = make_train_step(config, 1)
@@ -142,7 +153,7 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(encoder):
     )
     unstacked, step = replicate(one), pmapped(train_step)
     for i in range(5):
-        inputs = batch(side=32)  # below, rounding moves maxima and signs
+        inputs = batch()
         split = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), inputs)
         stacked, _ = parallel(stacked, encoder, split)
         unstacked, measured = step(unstacked, replicate(encoder), shard(inputs))
@@ -156,22 +167,22 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(encoder):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), unstacked, stacked)
 
 
-def run_steps(config, encoder, inputs, styles=1, steps=1):
-    state, step = initial_state(config, styles), jax.jit(make_train_step(config, styles))
+def run_steps(config, encoder, inputs, steps=1):
+    state, step = initial_state(config, 1), jax.jit(make_train_step(config, 1))
     for _ in range(steps):
         state, measured = step(state, encoder, inputs)
     return state, {key: float(value) for key, value in measured.items()}
 
 
 @pytest.mark.parametrize("options", [{"accumulate": 2}, {"remat": True}])
-def test_what_saves_memory_changes_nothing(encoder, options):
+def test_what_saves_memory_changes_nothing(smooth, encoder, options):
     inputs = batch()
     plain, _ = run_steps(configure(), encoder, inputs)
     saving, _ = run_steps(configure(**options), encoder, inputs)
     assert_trees_close(gradient(saving), gradient(plain), 1e-5)
 
 
-def test_pairings_are_the_pairs_they_stand_for(encoder):
+def test_pairings_are_the_pairs_they_stand_for(smooth, encoder):
     inputs = batch(n=2)
     rows = {"content": [0, 1, 0, 1], "style": [0, 1, 1, 0], "style_index": [0, 1, 1, 0]}
     written_out = {key: inputs[key][indices] for key, indices in rows.items()}
@@ -243,10 +254,13 @@ def test_every_variant_learns(encoder, options):
     styles = 32
     config = configure(learning_rate=1e-3, **options)
     inputs = batch(styles=styles)
-    _, first = run_steps(config, encoder, inputs, styles)
-    state, last = run_steps(config, encoder, inputs, styles, steps=12)
-    assert np.isfinite(list(last.values())).all()
-    assert last["loss"] < first["loss"]
+    state, step = initial_state(config, styles), jax.jit(make_train_step(config, styles))
+    history = []
+    for _ in range(12):
+        state, measured = step(state, encoder, inputs)
+        history.append(measured)
+    assert np.isfinite(list(history[-1].values())).all()
+    assert history[-1]["loss"] < history[0]["loss"]
     if options.get("transform") == "conditional":
         assert state.params["conditional"]["scale"].shape == (32, 512)
     if options.get("norm") == "batch":
