@@ -24,7 +24,8 @@ Frame = Float[Array, "n h w c"]
 Size = Int[Array, "n 2"]
 
 WORK = 1 << 16  # numbers, see `_side_by_side`
-STRIPS = 8
+STRIPS = 8  # at most
+ROWS = 32  # of a strip, at least
 
 
 class ReflectConv(nnx.Module):
@@ -227,7 +228,8 @@ def _side_by_side(x: Frame, kernel: Float[Array, "kh kw ci co"]) -> Frame:
     n, h, w, c_in = x.shape
     kh, kw, _, c_out = kernel.shape
     h, w = h - kh + 1, w - kw + 1
-    strips = STRIPS if w * kh * kw * c_in < 3 * WORK and h >= 32 * STRIPS else 1
+    short = w * kh * kw * c_in < 3 * WORK
+    strips = max(1, min(STRIPS, h // ROWS)) if short else 1
     rows = -(-h // strips)
     x = jnp.pad(x, ((0, 0), (0, strips * rows - h), (0, 0), (0, 0)))
     x = jnp.concatenate([x[:, i * rows : (i + 1) * rows + kh - 1] for i in range(strips)], axis=2)
