@@ -8,7 +8,6 @@ those of the finest scales, which are the largest and the cheapest, are computed
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from itertools import chain, pairwise
-from operator import add
 from typing import Any, NamedTuple, TypeVar
 
 import jax
@@ -97,11 +96,14 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
     waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
     own = _encode(network, params, large, masks, waiting)
     if sum(x.nbytes for x in waiting.values()) > KEPT // 2:
-        release_memory()  # before the peak
+        release_memory()  # before the peak; smaller pictures would lose time to get it again
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
-    encoders = (0 if i in waiting else reach for i, reach in enumerate(network.encoder_reach))
-    halo = max(map(add, encoders, network.decoder_reach))
+    reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
+    halo = max(
+        decoder if i in waiting else encoder + decoder
+        for i, (encoder, decoder) in enumerate(reaches)
+    )
 
     def decode(part: Part) -> Array:
         features = {

@@ -31,15 +31,17 @@ if TYPE_CHECKING:
     from adain_jax.weights import Kind, Layers
 
 
+def timed(function: Callable[[], object]) -> tuple[float, float]:
+    """Wall and CPU seconds of a run."""
+    start = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - start[0], time.process_time() - start[1]
+
+
 def time_runs(function: Callable[[], object], repeats: int) -> tuple[float, float]:
     """Median wall and CPU seconds of a run, after a first one that does not count."""
     function()
-    wall, cpu = [], []
-    for _ in range(repeats):
-        start = time.perf_counter(), time.process_time()
-        function()
-        wall.append(time.perf_counter() - start[0])
-        cpu.append(time.process_time() - start[1])
+    wall, cpu = zip(*(timed(function) for _ in range(repeats)), strict=True)
     return statistics.median(wall), statistics.median(cpu)
 
 

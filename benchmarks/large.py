@@ -3,8 +3,8 @@
     python -m benchmarks large [--models fast vgg19] [--large-sides 512 1024 2048 4096 8192]
 
 Each case runs in a process of its own, where a first run, which compiles, does not count. It takes
-turns with the same picture's first 1024 x 1024 pixels, so that "ratio", its time over theirs, is of
-one machine in one mood; medians of several turns count, up to 2048 pixels. The exponent is the slope
+turns with a picture of 1024 x 1024 pixels, so that "ratio", its time over theirs, is of one machine
+in one mood; medians of several turns count, up to 2048 pixels. The exponent is the slope
 of time against pixels from 1024 to the largest size: 1 is linear. The overhead is that of tiles that
 keep 1024 at 2048 pixels.
 """
@@ -16,9 +16,8 @@ import resource
 import statistics
 import subprocess
 import sys
-import time
 
-from benchmarks.inference import random_params
+from benchmarks.inference import random_params, timed
 
 UNIT = 1024  # pixels per side
 
@@ -32,14 +31,11 @@ def run_case(model: str, side: int, tile: str) -> dict[str, float]:
     params = random_params(model)
     stylizer = Stylizer(params, model=model, tile=int(tile) if tile.isdigit() else tile)
     rng = np.random.default_rng(0)
-    picture = rng.integers(0, 256, (side, side, 3), np.uint8)
+    picture, unit = (rng.integers(0, 256, (n, n, 3), np.uint8) for n in (side, UNIT))
     style = stylizer.encode_style(picture[:512, :512])
-    unit = picture[:UNIT, :UNIT]
 
     def run(picture: np.ndarray) -> tuple[float, float]:
-        start = time.perf_counter(), time.process_time()
-        stylizer(picture, style)
-        return time.perf_counter() - start[0], time.process_time() - start[1]
+        return timed(lambda: stylizer(picture, style))
 
     run(picture), run(unit)
     turns = []

@@ -357,8 +357,9 @@ def test_normalising_brings_every_filter_to_1_and_keeps_the_function(encoder):
     after = normalise(encoder, before)
     for name, mean in mean_activations(after, pictures).items():
         alive = before[name] > 0
-        loud = before[name] > 1e-2 * before[name].max()  # the others' means are near rounding
-        np.testing.assert_allclose(mean[loud], 1, rtol=1e-3)
+        # Of filters that hardly respond, rounding is a larger share.
+        loud = np.maximum(before[name], 1e-2 * before[name].max())
+        assert (np.abs(mean - 1) * before[name] <= 1e-3 * loud)[alive].all()
         assert (mean[~alive] == 0).all()
 
 

@@ -25,14 +25,14 @@ def test_it_is_small():
     assert parameters <= 1_500_000
 
 
-@settings(deadline=None, max_examples=15)  # each compiles
+@settings(deadline=None)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), st.integers(1, 5))
 def test_space_to_depth_keeps_every_number(n, h, w, c):
     x = np.arange(n * h * w * c * 4).reshape(n, 2 * h, 2 * w, c)
-    folded = np.asarray(space_to_depth(jnp.asarray(x)))
+    folded = space_to_depth(x)  # NumPy's way: JAX would compile every example
     np.testing.assert_array_equal(folded[:, 0, 0, :c], x[:, 0, 0])
     np.testing.assert_array_equal(folded[:, 0, 0, -c:], x[:, 1, 1])
-    np.testing.assert_array_equal(depth_to_space(jnp.asarray(folded)), x)
+    np.testing.assert_array_equal(depth_to_space(folded), x)
 
 
 def test_its_own_style_at_full_strength_is_no_style_at_all(network):

@@ -167,11 +167,14 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, encoder):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), unstacked, stacked)
 
 
-def run_steps(config, encoder, inputs, steps=1):
-    state, step = initial_state(config, 1), jax.jit(make_train_step(config, 1))
+def run_steps(config, encoder, inputs, styles=1, steps=1):
+    """The state after so many steps, and what each measured."""
+    state, step = initial_state(config, styles), jax.jit(make_train_step(config, styles))
+    history = []
     for _ in range(steps):
         state, measured = step(state, encoder, inputs)
-    return state, {key: float(value) for key, value in measured.items()}
+        history.append({key: float(value) for key, value in measured.items()})
+    return state, history
 
 
 @pytest.mark.parametrize("options", [{"accumulate": 2}, {"remat": True}])
@@ -186,8 +189,8 @@ def test_pairings_are_the_pairs_they_stand_for(smooth, encoder):
     inputs = batch(n=2)
     rows = {"content": [0, 1, 0, 1], "style": [0, 1, 1, 0], "style_index": [0, 1, 1, 0]}
     written_out = {key: inputs[key][indices] for key, indices in rows.items()}
-    paired, measured = run_steps(configure(pairings=2), encoder, inputs)
-    expected, values = run_steps(configure(), encoder, written_out)
+    paired, [measured] = run_steps(configure(pairings=2), encoder, inputs)
+    expected, [values] = run_steps(configure(), encoder, written_out)
     assert_trees_close(gradient(paired), gradient(expected), 1e-5)
     np.testing.assert_allclose(measured["loss"], values["loss"], rtol=1e-5)
 
@@ -221,8 +224,8 @@ def test_the_style_weight_grows_geometrically():
 
 def test_bfloat16_has_float32_state_and_close_losses(encoder):
     inputs = batch(side=32)
-    _, exact = run_steps(configure(), encoder, inputs)
-    state, half = run_steps(configure(dtype="bfloat16"), encoder, inputs)
+    _, [exact] = run_steps(configure(), encoder, inputs)
+    state, [half] = run_steps(configure(dtype="bfloat16"), encoder, inputs)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
     assert half["loss"] != exact["loss"]
     np.testing.assert_allclose(half["loss"], exact["loss"], rtol=0.05)
@@ -254,13 +257,10 @@ def test_every_variant_learns(encoder, options):
     styles = 32
     config = configure(learning_rate=1e-3, **options)
     inputs = batch(styles=styles)
-    state, step = initial_state(config, styles), jax.jit(make_train_step(config, styles))
-    history = []
-    for _ in range(12):
-        state, measured = step(state, encoder, inputs)
-        history.append(measured)
-    assert np.isfinite(list(history[-1].values())).all()
-    assert history[-1]["loss"] < history[0]["loss"]
+    state, history = run_steps(config, encoder, inputs, styles, steps=12)
+    first, last = history[0], history[-1]
+    assert np.isfinite(list(last.values())).all()
+    assert last["loss"] < first["loss"]
     if options.get("transform") == "conditional":
         assert state.params["conditional"]["scale"].shape == (32, 512)
     if options.get("norm") == "batch":

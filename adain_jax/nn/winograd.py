@@ -114,7 +114,7 @@ def _interleave(parts: list[Frame]) -> Frame:
 def _down(x: Frame, taps: Float[Array, "3 ci co"]) -> Frame:
     """Three taps down the columns: (n, h, w, ci) to (n, h - 2, w, co).
 
-    One spare position is computed and dropped, as in `layers.convolve`.
+    One spare position is computed and dropped, for the reason of `layers._side_by_side`.
     """
     return _dilated(x, taps, (0, 1))[:, :-1].reshape(len(x), -1, x.shape[2], taps.shape[-1])
 
