@@ -7,8 +7,10 @@ os.environ["XLA_FLAGS"] = (
 )
 os.environ["JAX_PLATFORMS"] = "cpu"
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -26,6 +28,24 @@ def random_layers(kind: Kind, seed: int = 0) -> Layers:
         return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
 
     return {name: layer(*channels) for name, channels in CHANNELS[kind].items()}
+
+
+@pytest.fixture(scope="module")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Many runs of one program compile it once, in whatever process."""
+    folder = str(tmp_path_factory.mktemp("cache"))
+    options = {
+        "jax_compilation_cache_dir": folder,
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in options.items():
+            environment.setenv(name.upper(), str(value))  # for the processes started here
+            jax.config.update(name, value)
+        yield
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 @pytest.fixture(scope="session")
