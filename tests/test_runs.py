@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -68,7 +69,8 @@ def losses(run_dir):
 
 
 def start(options, devices=1, before=(), **pipes):
-    environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+    flags = re.sub(r"(device_count)=\d+", rf"\1={devices}", os.environ["XLA_FLAGS"])
+    environment = os.environ | {"XLA_FLAGS": flags}
     command = [*before, sys.executable, str(ROOT / "train.py"), *options]
     return subprocess.Popen(command, env=environment, text=True, **pipes)
 
