@@ -117,7 +117,7 @@ def load_image(
 def _load(
     image: Image.Image, target: tuple[int, int], *, crop: bool, keep_alpha: bool
 ) -> Image.Image:
-    """An open image upright, in mode RGB or RGBA, of the size `target` (width, height) before `crop`."""
+    """An open image upright, in RGB or RGBA, of the size `target` (width, height) before `crop`."""
     if image.format in ("JPEG", "MPO") and target != _upright_size(image):
         shorter = min(target)  # the decoder halves as long as both sides stay above this
         image.draft(None, (shorter, shorter))
