@@ -1,6 +1,7 @@
 """Flax NNX modules: layers, normalisation, the VGG19 encoder and its decoder."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from flax import nnx
@@ -13,5 +14,9 @@ def bind(make: Callable[..., Module], params: Mapping[str, Any]) -> Module:
 
     Nothing is initialised: initialising VGG19 eagerly takes seconds. Usable inside `jit`.
     """
-    graphdef = nnx.graphdef(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
-    return nnx.merge(graphdef, params)
+    return nnx.merge(_graphdef(make), params)
+
+
+@lru_cache
+def _graphdef(make: Callable[..., Module]) -> nnx.GraphDef[Module]:
+    return nnx.graphdef(nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0))))
