@@ -38,11 +38,11 @@ def run_case(model: str, side: int, tile: str) -> dict[str, float]:
         return timed(lambda: stylizer(picture, style))
 
     run(picture), run(unit)
-    turns = []
+    turns, around = [], 1 if side <= 2048 else 3
     for _ in range(5 if side <= 2048 else 1):
-        units = [run(unit)[0] for _ in range(3)]
+        units = [run(unit)[0] for _ in range(around)]
         seconds, cpu = run(picture)
-        units += [run(unit)[0] for _ in range(3)]
+        units += [run(unit)[0] for _ in range(around)]
         turns.append((seconds, cpu, seconds / statistics.median(units)))
     seconds, cpu, ratio = map(statistics.median, zip(*turns, strict=True))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
