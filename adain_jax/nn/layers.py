@@ -136,7 +136,6 @@ def inside(x: Frame, size: Size) -> Array:
     return rows[:, :, None] & columns[:, None, :]
 
 
-@partial(jax.jit, static_argnames="mode")  # traced once for all layers of a shape
 def pad(x: Frame, size: Size | None, *, mode: str) -> Frame:
     """One more row and column on each side: `reflect` (without the edge) or `edge`.
 
