@@ -38,8 +38,9 @@ def run_case(model: str, side: int, tile: str) -> dict[str, float]:
         return timed(lambda: stylizer(picture, style))
 
     run(picture), run(unit)
-    turns, around = [], 1 if side <= 2048 else 3
-    for _ in range(5 if side <= 2048 else 1):
+    repeats, around = (5, 1) if side <= 2048 else (1, 3)
+    turns = []
+    for _ in range(repeats):
         units = [run(unit)[0] for _ in range(around)]
         seconds, cpu = run(picture)
         units += [run(unit)[0] for _ in range(around)]

@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import re
 import shutil
 import signal
 import socket
@@ -69,8 +68,8 @@ def losses(run_dir):
 
 
 def start(options, devices=1, before=(), **pipes):
-    flags = re.sub(r"(device_count)=\d+", rf"\1={devices}", os.environ["XLA_FLAGS"])
-    environment = os.environ | {"XLA_FLAGS": flags}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+    environment = os.environ | {"XLA_FLAGS": flags}  # the last one counts
     command = [*before, sys.executable, str(ROOT / "train.py"), *options]
     return subprocess.Popen(command, env=environment, text=True, **pipes)
 
