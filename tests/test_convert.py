@@ -3,6 +3,7 @@
 import hashlib
 import io
 import pickle
+import re
 import zipfile
 from pathlib import Path
 
@@ -324,6 +325,15 @@ def test_damaged_files_give_a_conversion_error_or_arrays(tmp_path, valid, data):
         assert str(path) in str(error)
     else:
         assert all(isinstance(array, np.ndarray) for array in arrays.values())
+
+
+@pytest.mark.parametrize("name", ["legacy.pth", "zip.pth", "a.t7", "a.npz", "a.safetensors"])
+def test_a_file_cut_short_anywhere_is_an_error_that_names_it(tmp_path, valid, name):
+    path = tmp_path / name
+    for length in range(len(valid[name])):
+        path.write_bytes(valid[name][:length])
+        with pytest.raises(ConversionError, match=re.escape(str(path))):
+            sources.read(path)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,11 @@ def _rebuild_parameter(data: _Tensor, *_: Any) -> _Tensor:
 
 
 def _resolve(value: Any, load: Callable[[_Storage], np.ndarray]) -> Any:
-    """Puts arrays in the place of tensors, once their storages can be read."""
+    """Puts arrays in the place of tensors, once their storages can be read.
+
+    Raises:
+        ValueError: a tensor does not fit its storage.
+    """
     if isinstance(value, dict):
         return {key: _resolve(item, load) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -169,11 +173,11 @@ def _resolve(value: Any, load: Callable[[_Storage], np.ndarray]) -> Any:
     data = load(value.storage)
     last = value.offset + sum((n - 1) * s for n, s in zip(value.shape, value.strides, strict=True))
     if min((value.offset, *value.shape, *value.strides)) < 0 or last >= len(data):
-        raise ConversionError(
+        raise ValueError(
             f"a tensor of shape {value.shape} does not lie in its storage of {len(data)} values"
         )
     strides = tuple(s * data.itemsize for s in value.strides)
     view = np.lib.stride_tricks.as_strided(data[value.offset :], value.shape, strides)
     if view.nbytes > MAX_BYTES:
-        raise ConversionError(f"a tensor of shape {value.shape} is too large")
+        raise ValueError(f"a tensor of shape {value.shape} is too large")
     return np.ascontiguousarray(view)
