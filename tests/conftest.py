@@ -1,7 +1,8 @@
 """Four virtual CPU devices for every test; must run before JAX is imported.
 
-And LLVM's first level of optimisation, which compiles a fifth faster: most of the tests' time is
-compilation. What XLA itself makes of the programs stays.
+And next to no optimisation by LLVM, which is JAX's own option for tests: most of their time is
+compilation. Programs of training run for longer, over millions of parameters: for them, LLVM's first
+level. What XLA itself makes of the programs stays.
 """
 
 import os
@@ -10,6 +11,7 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
     + " --xla_force_host_platform_device_count=4 --xla_backend_optimization_level=1"
 )
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "True"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
 from collections.abc import Iterator
@@ -36,14 +38,15 @@ def random_layers(kind: Kind, seed: int = 0) -> Layers:
 
 
 @pytest.fixture(scope="module")
-def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Many runs of one program compile it once, in whatever process."""
+def programs_of_training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Many runs of one program compile it once, in whatever process, and compile it better."""
     folder = str(tmp_path_factory.mktemp("cache"))
     options = {
+        "jax_disable_most_optimizations": False,
         "jax_compilation_cache_dir": folder,
         "jax_persistent_cache_min_compile_time_secs": 0.0,
     }
-    before = {name: getattr(jax.config, name) for name in options}
+    before = {name: jax.config.values[name] for name in options}
     with pytest.MonkeyPatch.context() as environment:
         for name, value in options.items():
             environment.setenv(name.upper(), str(value))  # for the processes started here

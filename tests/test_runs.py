@@ -25,7 +25,7 @@ from adain_jax.training.config import Config
 from adain_jax.training.records import read_metrics
 from adain_jax.training.step import initial_state
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
+pytestmark = pytest.mark.usefixtures("programs_of_training")
 
 ROOT = Path(__file__).parent.parent
 rng = np.random.default_rng(0)

@@ -28,7 +28,7 @@ from adain_jax.training.step import (
     style_weight,
 )
 
-pytestmark = pytest.mark.usefixtures("compilation_cache")
+pytestmark = pytest.mark.usefixtures("programs_of_training")
 
 rng = np.random.default_rng(0)
 
