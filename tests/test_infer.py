@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -338,6 +339,17 @@ def test_timing_says_where_the_time_went(folder, run):
     assert [name for name in names if f"{name} " in line] == list(names)
     assert min(seconds) >= 0
     assert sum(seconds) == pytest.approx(float(line.split()[-2]), abs=0.05)
+
+
+def test_timing_begins_with_the_process():
+    code = (
+        "import time\nbegan = time.time()\nfrom adain_jax.cli.infer import _start_of_process\n"
+        "print(began - _start_of_process())"
+    )
+    before = time.perf_counter()
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    wall = time.perf_counter() - before
+    assert 0 <= float(result.stdout) <= wall + 0.02  # the kernel counts in hundredths
 
 
 def _cached(tmp_path, *options, mode=None):

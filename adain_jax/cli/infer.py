@@ -174,15 +174,23 @@ class Timing:
 
     def summary(self) -> str:
         """One line for the end."""
-        import psutil
-
-        began = psutil.Process().create_time()
+        began = _start_of_process()
         times = [began, *(moment for _, moment in self.parts)]
         parts = [
             f"{name} {after - before:.2f} s"
             for (name, _), (before, after) in zip(self.parts, pairwise(times), strict=True)
         ]
         return f"timing: {', '.join(parts)}; together {times[-1] - began:.2f} s"
+
+
+def _start_of_process() -> float:
+    """In seconds, as `time.time` counts them."""
+    import psutil
+
+    start = psutil.Process().create_time()
+    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux rounds the time of booting to seconds
+        start += time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - psutil.boot_time()
+    return start
 
 
 def _run_class(options: Options) -> "type[Run]":
