@@ -20,6 +20,16 @@ def network():
     return bind(FastNetwork, random_layers("fast"))
 
 
+@pytest.fixture(scope="module")
+def encode_style(network):
+    return jax.jit(network.encode_style)
+
+
+@pytest.fixture(scope="module")
+def stylise(network):
+    return jax.jit(network)
+
+
 def test_it_is_small():
     parameters = sum(leaf.size for leaf in jax.tree.leaves(random_layers("fast")))
     assert parameters <= 1_500_000
@@ -35,29 +45,28 @@ def test_space_to_depth_keeps_every_number(n, h, w, c):
     np.testing.assert_array_equal(depth_to_space(folded), x)
 
 
-def test_its_own_style_at_full_strength_is_no_style_at_all(network):
+def test_its_own_style_at_full_strength_is_no_style_at_all(encode_style, stylise):
     picture = rng.random((1, 24, 32, 3), np.float32)
-    own = network.encode_style(picture)
-    plain = network(picture, own, 0.0)
+    own = encode_style(picture)
+    plain = stylise(picture, own, 0.0)
     scale = np.abs(plain).max()
-    np.testing.assert_allclose(network(picture, own, 1.0), plain, atol=1e-4 * scale)
+    np.testing.assert_allclose(stylise(picture, own, 1.0), plain, atol=1e-4 * scale)
 
 
-def test_statistics_of_each_scale_are_where_they_are_put(network):
+def test_statistics_of_each_scale_are_where_they_are_put(encode_style, stylise):
     picture = rng.random((1, 16, 16, 3), np.float32)
-    style = network.encode_style(picture)
+    style = encode_style(picture)
     assert style.mean.shape == style.std.shape == (1, 24 + 64 + 128)
     silent = Style(jnp.zeros(216), jnp.zeros(216))
-    one = network(picture, silent)
-    other = network(rng.random((1, 16, 16, 3), np.float32), silent)
+    one = stylise(picture, silent)
+    other = stylise(rng.random((1, 16, 16, 3), np.float32), silent)
     np.testing.assert_allclose(one, other, atol=1e-5)  # without variance nothing of them is left
 
 
 @pytest.fixture(scope="module")
 def in_frame(network):
     """Encodes and stylises pictures of given sizes that lie in frames."""
-    encode = jax.jit(network.encode_style)
-    return jax.jit(lambda x, size: network(x, encode(x, size), 0.5, size=size))
+    return jax.jit(lambda x, size: network(x, network.encode_style(x, size), 0.5, size=size))
 
 
 @settings(deadline=None, max_examples=20)

@@ -362,6 +362,7 @@ def _cached(tmp_path, *options, mode=None):
     content = draw(tmp_path / "a.png")
     command = [sys.executable, str(ROOT / "infer.py"), "--content", content, "--style", content]
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "XDG_CACHE_HOME": str(cache)}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "True"
     output = tmp_path / "out.png"
     subprocess.run([*command, "--output", output, *options], check=True, env=environment)
     return programs, list(programs.glob("*")) if programs.exists() else []

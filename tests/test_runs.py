@@ -113,7 +113,8 @@ def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, ca
     assert ["pixel_loss" in line for line in lines] == [True, False, False]
     picture = rng.random((16, 24, 3), np.float32)
     assert Stylizer.load(network=file)(picture, picture).shape == (16, 24, 3)
-    assert train(*arguments(workplace, tmp_path / "next", **options, init=file)) == 0
+    options |= {"steps": 1, "init": file}
+    assert train(*arguments(workplace, tmp_path / "next", **options)) == 0
 
 
 def test_a_run_goes_on_where_it_was(workplace, whole_run, tmp_path, capsys):

@@ -204,7 +204,7 @@ def test_bfloat16_has_float32_state_and_close_losses(encoder):
 
 
 def test_the_moving_average_follows_its_definition(encoder):
-    config = configure(ema=0.75)
+    config = configure(ema=0.75, norm="batch")
     before = initial_state(config, 1)
     after, _ = jax.jit(make_train_step(config, 1))(before, encoder, batch())
     expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.params, after.params)
@@ -277,7 +277,7 @@ def test_total_variation():
 
 
 def test_checkpoints_come_back_bit_for_bit(tmp_path, encoder):
-    config = configure(ema=0.5, norm="batch")
+    config = configure(ema=0.75, norm="batch")
     state, _ = run_steps(config, encoder, batch(), steps=2)
     checkpoints = Checkpoints(tmp_path / "c", keep=2)
     for step in (1, 2, 3):

@@ -21,15 +21,15 @@ Means = dict[str, Float[np.ndarray, " c"]]
 
 def mean_activations(layers: Layers, pictures: Iterable[Float[np.ndarray, "h w 3"]]) -> Means:
     """Each filter's activation after ReLU, the mean over positions and pictures of one size."""
-
-    @jax.jit
-    def means(params: Layers, picture: jax.Array) -> dict[str, jax.Array]:
-        encoder = bind(VGG19Encoder, params)
-        return {name: x.mean((0, 1, 2)) for name, x in encoder.activations(picture[None])}
-
     params = jax.device_put(jax.tree.map(jnp.float32, layers))
-    every = [jax.device_get(means(params, picture)) for picture in pictures]
+    every = [jax.device_get(_means(params, picture)) for picture in pictures]
     return {name: np.mean([one[name] for one in every], axis=0) for name in layers}
+
+
+@jax.jit
+def _means(params: Layers, picture: jax.Array) -> dict[str, jax.Array]:
+    encoder = bind(VGG19Encoder, params)
+    return {name: x.mean((0, 1, 2)) for name, x in encoder.activations(picture[None])}
 
 
 def is_normalised(means: Means) -> bool:
