@@ -2,7 +2,8 @@
 
 And next to no optimisation by LLVM, which is JAX's own option for tests: most of their time is
 compilation. Programs of training run for longer, over millions of parameters: for them, LLVM's first
-level. What XLA itself makes of the programs stays.
+level. What XLA itself makes of the programs stays; and what is compared with published figures, or
+from batch to batch bit for bit, is compiled AS_FOR_USERS.
 """
 
 import os
@@ -23,6 +24,8 @@ import pytest
 
 from adain_jax import weights
 from adain_jax.weights import CHANNELS, Kind, Layers
+
+AS_FOR_USERS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
 
 def random_layers(kind: Kind, seed: int = 0) -> Layers:

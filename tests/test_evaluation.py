@@ -5,7 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
-from conftest import random_layers
+from conftest import AS_FOR_USERS, random_layers
 from PIL import Image
 
 from adain_jax import evaluation, weights
@@ -35,7 +35,7 @@ def run(capsys, *arguments):
 def test_measures_equal_the_reference(reference_weights, square_reference):
     reference = square_reference
     encoder = convert(reference_weights / "vgg_normalised.pth").layers
-    measured = jax.jit(evaluation.measure)(
+    measured = jax.jit(evaluation.measure, compiler_options=AS_FOR_USERS)(
         encoder, *(reference[key] for key in ("content", "style", "output"))
     )
     np.testing.assert_allclose(measured["content_loss"], reference["content_loss"], rtol=1e-4)

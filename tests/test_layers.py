@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import AS_FOR_USERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
@@ -115,12 +116,11 @@ def assert_same_along(to_input, direction, gradient, expected):
 
 def test_wide_convolutions_do_not_depend_on_the_batch():
     """Bit for bit, so that no unit is on in one batch and off in another."""
-    as_for_users = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
     params = parameters(64, 128)
     x = np.random.default_rng(0).standard_normal((3, 24, 24, 64)).astype(np.float32)
     layer = jax.jit(
         lambda x: bind(lambda rngs: ReflectConv(64, 128, rngs=rngs), params)(x),
-        compiler_options=as_for_users,
+        compiler_options=AS_FOR_USERS,
     )
     np.testing.assert_array_equal(layer(x)[:1], layer(x[:1]))
 
