@@ -17,8 +17,7 @@ app: $(INSTALLED)
 	$(BIN)/streamlit run app.py --server.port $(PORT)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/test_app.py
-	$(BIN)/python -m pytest tests/test_app.py
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
