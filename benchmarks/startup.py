@@ -1,4 +1,4 @@
-"""Seconds from starting `infer.py` to the written file, and where they go, as --timing says.
+"""Seconds from starting `infer.py` to the written file and to its end, and where they go (--timing).
 
     python -m benchmarks startup [--repeats 5]
 
@@ -29,7 +29,8 @@ def run(folder: Path) -> dict[str, float]:
     wall = time.perf_counter() - start
     line = next(line for line in result.stderr.splitlines() if line.startswith("timing: "))
     parts = line.removeprefix("timing: ").split(";")[0].split(", ")
-    return {"wall": wall, **{p.rsplit(" ", 2)[0]: float(p.rsplit(" ", 2)[1]) for p in parts}}
+    times = {part.rsplit(" ", 2)[0]: float(part.rsplit(" ", 2)[1]) for part in parts}
+    return {"written": sum(times.values()), "ended": wall, **times}
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, object]]:
