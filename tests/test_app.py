@@ -49,7 +49,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 STYLES = ROOT / "examples/style"
-LIMIT = 240  # seconds that anything may take: other tests run beside these
 
 
 def png(width: int, height: int, seed: int = 0) -> bytes:
@@ -277,7 +276,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        for _ in range(10 * LIMIT):
+        for _ in range(300):
             assert process.poll() is None, (folder / "log").read_text()
             try:
                 with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
@@ -311,7 +310,7 @@ class Visit:
 
     def __init__(self, page: "Page", address: str):
         self.page = page
-        page.set_default_timeout(1000 * LIMIT)
+        page.set_default_timeout(30_000)
         page.goto(address)
         self.painting = page.get_by_role("img", name="Painting")
         self.painting.wait_for()
@@ -561,7 +560,7 @@ class Client:
         self.connection.send(message.SerializeToString())
         painting, heard = "", ForwardMsg()
         while heard.WhichOneof("type") != "script_finished":
-            heard = ForwardMsg.FromString(self.connection.recv(timeout=LIMIT))
+            heard = ForwardMsg.FromString(self.connection.recv(timeout=60))
             element = heard.delta.new_element
             kind = element.WhichOneof("type")
             if kind in ("slider", "selectbox"):
@@ -579,14 +578,12 @@ def test_twenty_people_at_once_are_all_served(server: str) -> None:
     stream = f"{server.replace('http', 'ws')}/_stcore/stream"
 
     def visit(number: int) -> tuple[str, bytes]:
-        with connect(
-            stream, max_size=None, open_timeout=LIMIT, subprotocols=["streamlit"]
-        ) as socket:
-            together.wait(LIMIT)
+        with connect(stream, max_size=None, open_timeout=60, subprotocols=["streamlit"]) as socket:
+            together.wait(60)
             client = Client(socket)
             client.run()
             address = client.run(5 * number, "Small, 256 px")
-            with urllib.request.urlopen(server + address, timeout=LIMIT) as picture:
+            with urllib.request.urlopen(server + address, timeout=60) as picture:
                 return address, picture.read()
 
     together = threading.Barrier(20)

@@ -118,10 +118,8 @@ def test_wide_convolutions_do_not_depend_on_the_batch():
     """Bit for bit, so that no unit is on in one batch and off in another."""
     params = parameters(64, 128)
     x = np.random.default_rng(0).standard_normal((3, 24, 24, 64)).astype(np.float32)
-    layer = jax.jit(
-        lambda x: bind(lambda rngs: ReflectConv(64, 128, rngs=rngs), params)(x),
-        compiler_options=AS_FOR_USERS,
-    )
+    layer = bind(lambda rngs: ReflectConv(64, 128, rngs=rngs), params)
+    layer = jax.jit(layer, compiler_options=AS_FOR_USERS)
     np.testing.assert_array_equal(layer(x)[:1], layer(x[:1]))
 
 
