@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 STYLES = ROOT / "examples/style"
+HANGING = 240  # seconds after which something hangs: other tests run beside these, so no less
 
 
 def png(width: int, height: int, seed: int = 0) -> bytes:
@@ -276,7 +277,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             stderr=subprocess.STDOUT,
         )
     try:
-        for _ in range(300):
+        for _ in range(10 * HANGING):
             assert process.poll() is None, (folder / "log").read_text()
             try:
                 with urllib.request.urlopen(f"{address}/_stcore/health", timeout=5):
@@ -310,7 +311,7 @@ class Visit:
 
     def __init__(self, page: "Page", address: str):
         self.page = page
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(1000 * HANGING)
         page.goto(address)
         self.painting = page.get_by_role("img", name="Painting")
         self.painting.wait_for()
@@ -391,6 +392,8 @@ def visit(server: str, browser: "Browser") -> Iterator[Callable[..., Visit]]:
 
     yield visit
     for context in contexts:
+        for page in context.pages:
+            print(page.inner_text("body"))  # is seen where a test fails
         context.close()
 
 
@@ -560,7 +563,7 @@ class Client:
         self.connection.send(message.SerializeToString())
         painting, heard = "", ForwardMsg()
         while heard.WhichOneof("type") != "script_finished":
-            heard = ForwardMsg.FromString(self.connection.recv(timeout=60))
+            heard = ForwardMsg.FromString(self.connection.recv(timeout=HANGING))
             element = heard.delta.new_element
             kind = element.WhichOneof("type")
             if kind in ("slider", "selectbox"):
@@ -578,12 +581,14 @@ def test_twenty_people_at_once_are_all_served(server: str) -> None:
     stream = f"{server.replace('http', 'ws')}/_stcore/stream"
 
     def visit(number: int) -> tuple[str, bytes]:
-        with connect(stream, max_size=None, open_timeout=60, subprotocols=["streamlit"]) as socket:
-            together.wait(60)
+        with connect(
+            stream, max_size=None, open_timeout=HANGING, subprotocols=["streamlit"]
+        ) as socket:
+            together.wait(HANGING)
             client = Client(socket)
             client.run()
             address = client.run(5 * number, "Small, 256 px")
-            with urllib.request.urlopen(server + address, timeout=60) as picture:
+            with urllib.request.urlopen(server + address, timeout=HANGING) as picture:
                 return address, picture.read()
 
     together = threading.Barrier(20)
