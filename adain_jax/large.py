@@ -2,7 +2,8 @@
 
 First every tile is encoded, and the statistics of the whole content are gathered; then every tile is
 given the style and decoded. In between, the features wait in the host's memory as far as they fit;
-those of the finest scales, which are the largest and the cheapest, are computed again if they do not.
+those of the finest scales, which are the largest and the cheapest, are computed again if they do not,
+or if that is no slower.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -157,7 +158,7 @@ def _room(network: Network, size: Size, dtype: np.dtype) -> dict[int, np.ndarray
     """Arrays (h, w, c) for the features of as many scales as may wait, the coarsest first."""
     rooms: dict[int, np.ndarray] = {}
     left = min(KEPT, free_host_memory() // 2)
-    for i in reversed(range(len(network.strides))):
+    for i in reversed(range(network.recomputed, len(network.strides))):
         shape = *_at(network, i, size), network.channels[i]
         left -= int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
         if left < 0:
@@ -182,8 +183,8 @@ def _in_features(network: Network, scale: int, part: Part, name: str) -> tuple[s
 def _place(x: AnyArray, frame: Size) -> np.ndarray:
     """An array (h, w, c) in the top left corner of a frame (1, H, W, c)."""
     x = np.asarray(x)
-    if x.shape[:2] == frame:
-        return x[None]
+    if x.shape[:2] == frame:  # JAX takes three times as long to copy what does not lie in one piece
+        return np.ascontiguousarray(x)[None]
     placed = np.zeros((1, *frame, x.shape[-1]), x.dtype)
     placed[0, : x.shape[0], : x.shape[1]] = x
     return placed

@@ -269,7 +269,7 @@ class Stylizer:
         """The side of the tiles for a picture of this size; None where it is computed whole."""
         side = self._tile
         if side == "auto":
-            side = tiles.automatic_side(self.network.bytes_per_pixel)
+            return tiles.automatic_side(size, self.network.bytes_per_pixel)
         return None if side == "off" or size[0] * size[1] <= side**2 else side
 
     def _by_size(self, pictures: list[np.ndarray]) -> tuple[list[int], list[int]]:

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from adain_jax.buckets import Size
 
-MEMORY = 640 << 20  # bytes that the computation of a tile may take; larger ones are hardly faster
+WHOLE = 1 << 30  # bytes that the computation of a picture in one piece may take
+MEMORY = 640 << 20  # and that of a tile, beside which features wait; larger ones are hardly faster
 SMALLEST = 128
 CGROUP = Path("/sys/fs/cgroup")  # of the container
 
@@ -82,10 +83,14 @@ def _windows(length: int, side: int, halo: int, multiple: int) -> list[Window]:
     ]
 
 
-def automatic_side(bytes_per_pixel: int) -> int:
-    """The side of tiles that fit into the memory that is free."""
-    side = math.isqrt(min(free_memory() // 4, MEMORY) // bytes_per_pixel)
-    return max(side // 8 * 8, SMALLEST)
+def automatic_side(size: Size, bytes_per_pixel: int) -> int | None:
+    """The side of tiles for a picture that fit into the memory that is free; None for one piece."""
+    share = free_memory() // 4
+    side = math.isqrt(min(share, MEMORY) // bytes_per_pixel)
+    side = max(side // 8 * 8, SMALLEST)
+    pixels = size[0] * size[1]
+    fits = pixels * bytes_per_pixel <= min(share, WHOLE) or pixels <= side**2
+    return None if fits else side
 
 
 def free_memory() -> int:

@@ -28,6 +28,7 @@ class FastNetwork(StyleNetwork):
     channels = (24, 64, 128)
     encoder_reach = (2, 14, 38)
     decoder_reach = (2, 20, 56)
+    recomputed = 1
     bytes_per_pixel = 200
 
     def __init__(self, *, rngs: nnx.Rngs):

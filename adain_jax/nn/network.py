@@ -48,6 +48,8 @@ class StyleNetwork(nnx.Module):
     """How many pixels beyond its own a feature of each scale depends on, at most."""
     decoder_reach: ClassVar[tuple[int, ...]]
     """How many pixels beyond itself the features of each scale lie that a pixel is decoded from."""
+    recomputed: ClassVar[int] = 0
+    """How many of the finest scales are computed again as fast as they are kept and fetched."""
     bytes_per_pixel: ClassVar[int]
     """Of memory that stylising takes, about, in float32."""
 
