@@ -182,7 +182,7 @@ def _in_features(network: Network, scale: int, part: Part, name: str) -> tuple[s
 def _place(x: AnyArray, frame: Size) -> np.ndarray:
     """An array (h, w, c) in the top left corner of a frame (1, H, W, c)."""
     x = np.asarray(x)
-    if x.shape[:2] == frame:  # JAX takes three times as long to copy what does not lie in one piece
+    if x.shape[:2] == frame:  # JAX takes twice as long to copy what does not lie in one piece
         return np.ascontiguousarray(x)[None]
     placed = np.zeros((1, *frame, x.shape[-1]), x.dtype)
     placed[0, : x.shape[0], : x.shape[1]] = x

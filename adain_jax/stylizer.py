@@ -267,10 +267,10 @@ class Stylizer:
 
     def _side(self, size: Size) -> int | None:
         """The side of the tiles for a picture of this size; None where it is computed whole."""
-        side = self._tile
+        side: int | str | None = self._tile
         if side == "auto":
-            return tiles.automatic_side(size, self.network.bytes_per_pixel)
-        return None if side == "off" or size[0] * size[1] <= side**2 else side
+            side = tiles.automatic_side(size, self.network.bytes_per_pixel)
+        return side if isinstance(side, int) and size[0] * size[1] > side**2 else None
 
     def _by_size(self, pictures: list[np.ndarray]) -> tuple[list[int], list[int]]:
         """The indices of pictures to compute whole, and of those to compute in tiles."""

@@ -84,13 +84,11 @@ def _windows(length: int, side: int, halo: int, multiple: int) -> list[Window]:
 
 
 def automatic_side(size: Size, bytes_per_pixel: int) -> int | None:
-    """The side of tiles for a picture that fit into the memory that is free; None for one piece."""
+    """The side of tiles that fit into the memory that is free; None where the whole picture does."""
     share = free_memory() // 4
     side = math.isqrt(min(share, MEMORY) // bytes_per_pixel)
-    side = max(side // 8 * 8, SMALLEST)
-    pixels = size[0] * size[1]
-    fits = pixels * bytes_per_pixel <= min(share, WHOLE) or pixels <= side**2
-    return None if fits else side
+    whole = size[0] * size[1] * bytes_per_pixel <= min(share, WHOLE)
+    return None if whole else max(side // 8 * 8, SMALLEST)
 
 
 def free_memory() -> int:
