@@ -129,11 +129,17 @@ def _pick_styles(say: Say) -> tuple[tuple[Upload, ...], tuple[float, ...], Brush
     st.subheader("Style", anchor=False)
     shelf: Shelf = st.session_state.setdefault("styles", Shelf.of("style", "marbling"))
     combine = st.segmented_control(
-        "Styles", (ONE, MIX, REGIONS), default=ONE, required=True, label_visibility="collapsed"
+        "Styles",
+        (ONE, MIX, REGIONS),
+        default=ONE,
+        required=True,
+        key="combine",
+        label_visibility="collapsed",
     )
-    at_most = 1 if combine == ONE else MAX_STYLES
+    at_most = _at_most()
     shelf.picked = shelf.picked[-at_most:]
-    gallery("styles", shelf.pictures, shelf.picked, lambda one: shelf.pick(one, at_most))
+    # A pick counts by what is chosen when it arrives: the page may not be drawn anew since.
+    gallery("styles", shelf.pictures, shelf.picked, lambda one: shelf.pick(one, _at_most()))
     _bring(shelf, "style", say, at_most)
     styles = tuple(shelf.picked)
     if combine != ONE and len(styles) == 1:
@@ -147,6 +153,11 @@ def _pick_styles(say: Say) -> tuple[tuple[Upload, ...], tuple[float, ...], Brush
     if combine == REGIONS and len(styles) > 1:
         return styles, (), _regions(styles, say)
     return styles, (), None
+
+
+def _at_most() -> int:
+    """So many styles may be picked."""
+    return 1 if st.session_state.combine == ONE else MAX_STYLES
 
 
 def _regions(styles: tuple[Upload, ...], say: Say) -> Brushed | Masked:
