@@ -22,7 +22,7 @@ from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.pixels import from_float, to_float
 from adain_jax.style import AnyArray, Style, combine, statistics
-from adain_jax.tiles import Tile, cut, free_host_memory, release_memory
+from adain_jax.tiles import MEMORY, Tile, cut, free_host_memory, release_memory
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
@@ -96,7 +96,8 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
     masks = manner.masks
     waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
     own = _encode(network, params, large, masks, waiting)
-    release_memory()  # before the peak
+    if sum(x.nbytes for x in waiting.values()) > MEMORY:  # the peak is to come
+        release_memory()
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
     reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from adain_jax.buckets import Size
 
-WHOLE = 1 << 30  # bytes that the computation of a picture in one piece may take
+WHOLE = 1280 << 20  # bytes that the computation of a picture in one piece may take
 MEMORY = 640 << 20  # and that of a tile, beside which features wait; larger ones are hardly faster
 SMALLEST = 128
 CGROUP = Path("/sys/fs/cgroup")  # of the container

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from adain_jax.nn import bind, winograd
+from adain_jax.nn import bind, layers, winograd
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder, VGG19Network
 from adain_jax.style import Style
@@ -133,6 +133,35 @@ def test_convolutions_in_a_shared_frame_equal_each_picture_alone(layer):
     for x, y, (h, w) in zip(frame, np.asarray(results), sizes, strict=True):
         alone = plain(x[None, :h, :w], **params)[0]
         np.testing.assert_allclose(y[: factor * h, : factor * w], alone, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", ["pooled", "upsampled"])
+@given(h=st.integers(1, 60), other=st.integers(1, 60), w=st.integers(1, 9))
+@example(h=60, other=1, w=9)
+@settings(max_examples=12, deadline=None)
+def test_bands_give_the_same_bits_as_all_at_once(kind, h, other, w):
+    first, second = parameters(3, 4), parameters(4, 5, seed=1)
+
+    def pooled(x, size):
+        x = bind(lambda rngs: ReflectConv(3, 4, rngs=rngs), first)(x, size)
+        return max_pool(bind(lambda rngs: ReflectConv(4, 5, rngs=rngs), second)(x, size), size)
+
+    def upsampled(x, size):
+        x = bind(lambda rngs: UpsampleConv(3, 4, rngs=rngs), first)(x, size)
+        return bind(lambda rngs: ReflectConv(4, 5, rngs=rngs), second)(x, 2 * size)
+
+    f, every = (pooled, 2) if kind == "pooled" else (upsampled, 1)
+    x = np.random.default_rng(h * 10 + w).standard_normal((2, 60, 12, 3)).astype(np.float32)
+    size = np.array([[h, w], [other, 12]])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(layers, "BAND", 7)
+        in_bands = jax.jit(lambda x, size: layers.in_bands(f, x, size, every=every))
+        assert "while" in in_bands.lower(x, size).as_text()
+        banded = np.asarray(in_bands(x, size))
+    whole = np.asarray(jax.jit(f)(x, size))
+    for a, b, (height, width) in zip(banded, whole, size, strict=True):
+        real = tuple(-(-side // 2) if kind == "pooled" else 2 * side for side in (height, width))
+        np.testing.assert_array_equal(a[: real[0], : real[1]], b[: real[0], : real[1]])
 
 
 @given(h=sides, w=sides)

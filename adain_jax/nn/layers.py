@@ -26,6 +26,7 @@ Size = Int[Array, "n 2"]
 WORK = 1 << 16  # numbers, see `_side_by_side`
 STRIPS = 8  # at most
 ROWS = 32  # of a strip, at least
+BAND = 64  # rows, about, see `in_bands`
 
 # All channels at a row and column of each picture; `x[i, rows, columns]` takes far longer to trace.
 GATHER = lax.GatherDimensionNumbers(
@@ -112,6 +113,51 @@ def _interleave_backward(_: None, gradient: Array) -> tuple[Array]:
 
 
 _interleave.defvjp(_interleave_forward, _interleave_backward)
+
+
+def in_bands(
+    f: Callable[[Frame, Size | None], Frame], x: Frame, size: Size | None, *, every: int = 1
+) -> Frame:
+    """f(x, size), on CPU one band of rows after the other: the same bits, in the memory of one band.
+
+    Accelerators have memory, and want large maps.
+
+    Args:
+        f: gives a map of a map, of the same resolution or another. Counted in rows of the coarser of
+            the two, a row of the result depends on those up to one beyond its own.
+        x: float (n, h, w, c).
+        size: real sizes; None computes all at once, as for maps that would give few bands.
+        every: how many rows of x are one of the coarser map; h is a multiple.
+    """
+    whole = x.shape[1] // every
+    if size is None or whole <= 4 * BAND or jax.default_backend() != "cpu":
+        return f(x, size)
+    rows = -(-whole // -(-whole // BAND))  # of every band: as alike as they can be
+    extent = 1 + rows + 1
+    f = jax.jit(f, inline=True)  # traced once, for the shape and for the loop
+
+    def compute(start: int | Array) -> Frame:
+        height = jnp.clip(size[:, :1] - every * start, 1, every * extent)
+        band = _rows(x, start, extent, whole)
+        return f(band, jnp.concatenate([height, size[:, 1:]], axis=1))
+
+    def fill(i: Array, result: Frame) -> Frame:
+        first = jnp.minimum(i * rows, whole - rows)
+        start = jnp.clip(first - 1, 0, whole - extent)
+        band = _rows(compute(start), first - start, rows, extent)
+        place = first * (result.shape[1] // whole)
+        return lax.dynamic_update_slice_in_dim(result, band, place, axis=1)
+
+    band = jax.eval_shape(compute, 0)
+    n, h, w, c = band.shape
+    empty = jnp.zeros((n, h // extent * whole, w, c), band.dtype)
+    return lax.fori_loop(0, -(-whole // rows), fill, empty)
+
+
+def _rows(x: Frame, first: int | Array, number: int, whole: int) -> Frame:
+    """So many rows of x, counted in those of a map that has `whole`."""
+    each = x.shape[1] // whole
+    return lax.dynamic_slice_in_dim(x, first * each, number * each, axis=1)
 
 
 def max_pool(x: Frame, size: Size | None = None) -> Frame:

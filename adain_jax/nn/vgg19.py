@@ -1,6 +1,7 @@
 """The paper's networks: VGG19 up to relu4_1, its mirrored decoder, and the two joined by AdaIN."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -15,6 +16,7 @@ from adain_jax.nn.layers import (
     UpsampleConv,
     double,
     halve,
+    in_bands,
     max_pool,
 )
 from adain_jax.nn.network import Scale, StyleNetwork
@@ -22,6 +24,12 @@ from adain_jax.weights import CHANNELS
 
 ENCODER_CHANNELS = CHANNELS["vgg19-encoder"]
 DECODER_CHANNELS = CHANNELS["vgg19-decoder"]
+BLOCKS = (
+    ("conv1_1", "conv1_2"),
+    ("conv2_1", "conv2_2"),
+    ("conv3_1", "conv3_2", "conv3_3", "conv3_4"),
+    ("conv4_1",),
+)
 UPSAMPLING = ("conv3_4", "conv2_2", "conv1_2")  # the decoder's layers that begin with it
 
 
@@ -53,11 +61,27 @@ class VGG19Encoder(nnx.Module):
 
     def activations(self, x: Frame, size: Size | None = None) -> Iterator[tuple[str, Frame]]:
         """Every layer's name and its output after ReLU, in order."""
-        for name in ENCODER_CHANNELS:
-            if name in ("conv2_1", "conv3_1", "conv4_1"):
+        for names in BLOCKS:
+            for name in names:
+                x = jax.nn.relu(getattr(self, name)(x, size))
+                yield name, x
+            if names != BLOCKS[-1]:
                 x, size = max_pool(x, size), halve(size)
-            x = jax.nn.relu(getattr(self, name)(x, size))
-            yield name, x
+
+    def relu4_1(self, x: Float[Array, "n h w 3"], size: Size | None = None) -> Frame:
+        """The last of the taps alone; with `size`, its two finest blocks in bands of rows."""
+
+        def block(names: Sequence[str], x: Frame, size: Size | None) -> Frame:
+            for name in names:
+                x = jax.nn.relu(getattr(self, name)(x, size))
+            return max_pool(x, size)
+
+        for names in BLOCKS[:2]:
+            x = in_bands(partial(block, names), x, size, every=2)
+            size = halve(size)
+        x = block(BLOCKS[2], x, size)
+        (last,) = BLOCKS[3]
+        return jax.nn.relu(getattr(self, last)(x, halve(size)))
 
 
 class Decoder(nnx.Module):
@@ -82,16 +106,28 @@ class Decoder(nnx.Module):
                 setattr(self, f"{name}_norm", norm(c_out))
 
     def __call__(self, x: Float[Array, "n h w 512"], size: Size | None = None) -> Frame:
-        """Maps features like relu4_1 to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped."""
-        for name in DECODER_CHANNELS:
-            layer = getattr(self, name)
-            x = layer(x, size)
-            if isinstance(layer, UpsampleConv):
-                size = double(size)
-            if hasattr(self, f"{name}_norm"):
-                x = getattr(self, f"{name}_norm")(x)
-            if name != "conv1_1":
-                x = jax.nn.relu(x)
+        """Maps features like relu4_1 to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped.
+
+        With `size`, the two finest blocks are computed in bands of rows.
+        """
+
+        def block(names: Sequence[str], x: Frame, size: Size | None) -> Frame:
+            for name in names:
+                layer = getattr(self, name)
+                x = layer(x, size)
+                if isinstance(layer, UpsampleConv):
+                    size = double(size)
+                if hasattr(self, f"{name}_norm"):
+                    x = getattr(self, f"{name}_norm")(x)
+                if name != "conv1_1":
+                    x = jax.nn.relu(x)
+            return x
+
+        fourth, third, *finest = (names[::-1] for names in BLOCKS[::-1])
+        x = block((*fourth, *third), x, size)
+        for names in finest:
+            size = double(size)
+            x = in_bands(partial(block, names), x, size)
         return x.astype(jnp.float32)
 
 
@@ -102,7 +138,7 @@ class VGG19Network(StyleNetwork):
     channels = (512,)
     encoder_reach = (30,)
     decoder_reach = (30,)
-    bytes_per_pixel = 700
+    bytes_per_pixel = 310
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.encoder = VGG19Encoder(rngs=rngs)
@@ -111,7 +147,7 @@ class VGG19Network(StyleNetwork):
     def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
         """relu4_1 alone."""
         small = None if size is None else -(-size // 8)
-        return [Scale(self.encoder(pictures, size).relu4_1, small)]
+        return [Scale(self.encoder.relu4_1(pictures, size), small)]
 
     def decode(self, scales: list[Scale]) -> Frame:
         """What the decoder makes of it."""
