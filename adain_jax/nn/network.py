@@ -51,7 +51,7 @@ class StyleNetwork(nnx.Module):
     recomputed: ClassVar[int] = 0
     """How many of the finest scales are computed again as fast as they are kept and fetched."""
     bytes_per_pixel: ClassVar[int]
-    """Of memory that stylising takes, about, in float32."""
+    """Of memory that stylising takes on CPU, about, in float32."""
 
     def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
         """The features that AdaIN works on, scale by scale, of pictures that were `fit`."""
