@@ -74,6 +74,8 @@ def _windows(length: int, side: int, halo: int, multiple: int) -> list[Window]:
     extent = up(-(-(whole + (n - 1) * 2 * halo) // n))
     if extent >= whole:
         n, extent = 1, whole
+    else:  # fewer may do, as the extent was rounded up
+        n = -(-(whole - 2 * halo) // (extent - 2 * halo))
     starts = [min(i * (extent - 2 * halo), whole - extent) for i in range(n)]
     lasts = [*(start + extent - halo for start in starts[:-1]), length]
     firsts = [0, *lasts[:-1]]
