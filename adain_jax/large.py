@@ -96,8 +96,8 @@ def stylise_large(network: Network, params: Params, large: Large, *, manner: Man
     masks = manner.masks
     waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
     own = _encode(network, params, large, masks, waiting)
-    if sum(x.nbytes for x in waiting.values()) > MEMORY // 4:  # the peak is to come
-        release_memory()
+    if sum(x.nbytes for x in waiting.values()) > MEMORY // 4:
+        release_memory()  # before the peak; smaller pictures would lose time to get it again
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
     reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)

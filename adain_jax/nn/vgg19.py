@@ -30,7 +30,7 @@ BLOCKS = (
     ("conv3_1", "conv3_2", "conv3_3", "conv3_4"),
     ("conv4_1",),
 )
-UPSAMPLING = ("conv3_4", "conv2_2", "conv1_2")  # the decoder's layers that begin with it
+UPSAMPLING = tuple(names[-1] for names in BLOCKS[:3])  # the decoder's layers that begin with it
 
 
 class Taps(NamedTuple):
@@ -63,7 +63,7 @@ class VGG19Encoder(nnx.Module):
         """Every layer's name and its output after ReLU, in order."""
         for names in BLOCKS:
             for name in names:
-                x = jax.nn.relu(getattr(self, name)(x, size))
+                x = self._layer(name, x, size)
                 yield name, x
             if names != BLOCKS[-1]:
                 x, size = max_pool(x, size), halve(size)
@@ -73,15 +73,18 @@ class VGG19Encoder(nnx.Module):
 
         def block(names: Sequence[str], x: Frame, size: Size | None) -> Frame:
             for name in names:
-                x = jax.nn.relu(getattr(self, name)(x, size))
+                x = self._layer(name, x, size)
             return max_pool(x, size)
 
         for names in BLOCKS[:2]:
             x = in_bands(partial(block, names), x, size, every=2)
             size = halve(size)
         x = block(BLOCKS[2], x, size)
-        (last,) = BLOCKS[3]
-        return jax.nn.relu(getattr(self, last)(x, halve(size)))
+        return self._layer("conv4_1", x, halve(size))
+
+    def _layer(self, name: str, x: Frame, size: Size | None) -> Frame:
+        """A convolution and the ReLU after it."""
+        return jax.nn.relu(getattr(self, name)(x, size))
 
 
 class Decoder(nnx.Module):
