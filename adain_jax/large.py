@@ -1,34 +1,45 @@
 """Large pictures, tile by tile: the same result as in one piece, in bounded memory.
 
-First every tile is encoded, and the statistics of the whole content are gathered; then every tile is
-given the style and decoded. In between, the features wait in the host's memory as far as they fit;
-those of the finest scales, which are the largest and the cheapest, are computed again if they do not,
-or if that is no slower.
+A picture is computed in sections, a number of its rows each, and every section in tiles, one after
+the other by one program, in the same memory. First the sections are encoded, and the statistics of the
+whole content gathered; then they are given the style and decoded. In between, the features wait on the
+device as far as they fit; those of the finest scales, which are the largest and the cheapest, are
+computed again if they do not, or if that is no slower.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
-from itertools import chain, pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from adain_jax import strips
-from adain_jax.buckets import Buckets, Size
+from adain_jax.buckets import Size
+from adain_jax.memory import free_memory, release_memory
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.pixels import from_float, to_float
 from adain_jax.style import AnyArray, Style, combine, statistics
-from adain_jax.tiles import MEMORY, Tile, cut, free_host_memory, release_memory
+from adain_jax.tiles import (
+    Cut,
+    Tile,
+    Window,
+    cut_into_tiles,
+    extent_of_windows,
+    frame_of,
+    tile_by_tile,
+    windows,
+)
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
-T = TypeVar("T")
 
-KEPT = 2 << 30  # bytes of features that may wait, and at most half of what is free
+KEPT = 2304 << 20  # bytes of features that may wait, and at most half of what is free
+SECTION = 384 << 20  # bytes of a section and its result, about
 
 
 class Manner(NamedTuple):
@@ -51,133 +62,115 @@ class Manner(NamedTuple):
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
 
-class Large(NamedTuple):
-    """A picture (h, w, 3), float or uint8, and how to cut it.
+@dataclass(frozen=True)
+class Section:
+    """Some rows of a picture, in the top left corner of a frame.
 
-    `side` is about what is kept of a tile; in `frames` the tiles find frames to be computed in.
+    Attributes:
+        whole: the picture (h, w, 3), float or uint8.
+        masks: float (h, w, r), or None.
+        rows: those computed, and those kept.
+        frame: the same for all sections of a picture.
+        side: what is a tile's own has about this many pixels per side.
     """
 
-    picture: np.ndarray
-    side: int
-    frames: Buckets
-
-    def tiles(self, network: Network, halo: int, masks: AnyArray | None) -> Iterator["Part"]:
-        """Its tiles, as they are computed."""
-        height, width = self.picture.shape[:2]
-        for tile in cut((height, width), self.side, halo, network.strides[-1]):
-            rows, columns = (window.computed for window in tile)
-            size = rows.stop - rows.start, columns.stop - columns.start
-            frame = self.frames.fit(size)
-            pixels = _place(self.picture[rows, columns], frame)
-            shares = None if masks is None else _place(masks[0, rows, columns], frame)
-            yield Part(tile, frame, pixels, shares, np.array([size]))
-
-
-class Part(NamedTuple):
-    """A tile in its frame: picture (1, h, w, 3), masks (1, h, w, r) or None, real size (1, 2)."""
-
-    tile: Tile
+    whole: np.ndarray
+    masks: AnyArray | None
+    rows: Window
     frame: Size
-    picture: np.ndarray
-    masks: np.ndarray | None
-    size: np.ndarray
+    side: int
+
+    def picture(self) -> np.ndarray:
+        """Its pixels (1, *frame, 3)."""
+        return _place(self.whole[self.rows.computed], self.frame)
+
+    def shares(self) -> np.ndarray | None:
+        """Its masks (1, *frame, r)."""
+        return None if self.masks is None else _place(self.masks[self.rows.computed], self.frame)
+
+    def cut(self, halo: int, multiple: int) -> Cut:
+        """Its tiles, which begin at multiples and reach beyond their core by the halo."""
+        size = self.rows.stop - self.rows.start, self.whole.shape[1]
+        return cut_into_tiles(size, self.frame, self.side, halo, multiple, self.rows.core)
 
 
-def encode_style_large(network: Network, params: Params, large: Large) -> Style:
-    """The statistics (c,) of a picture, tile by tile."""
-    return _encode(network, params, large, None, {})[0, 0]
+def encode_style_large(network: Network, params: Params, picture: np.ndarray, side: int) -> Style:
+    """The statistics (c,) of a picture, in tiles of this side."""
+    sections = _sections(network, picture, None, side)
+    return _encode(network, params, sections, ())[1][0, 0]
 
 
-def stylise_large(network: Network, params: Params, large: Large, *, manner: Manner) -> np.ndarray:
-    """A picture stylised tile by tile, in its own size and dtype; `manner` has the one row.
+def stylise_large(
+    network: Network, params: Params, picture: np.ndarray, manner: Manner, side: int
+) -> np.ndarray:
+    """A picture stylised in tiles of this side, in its own size and dtype; `manner` has the one row.
 
     The result of a picture that lies in a file lies in a temporary one.
     """
-    masks = manner.masks
-    waiting = _room(network, large.picture.shape[:2], jax.tree.leaves(params)[0].dtype)
-    own = _encode(network, params, large, masks, waiting)
-    if sum(x.nbytes for x in waiting.values()) > MEMORY // 4:
-        release_memory()  # before the peak; smaller pictures would lose time to get it again
+    masks = None if manner.masks is None else manner.masks[0]
+    sections = _sections(network, picture, masks, side)
+    kept = _kept(network, sections, jax.tree.leaves(params)[0].dtype)
+    features, own = _encode(network, params, sections, kept)
+    release_memory()  # before the peak
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
     reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
     halo = max(
-        decoder if i in waiting else encoder + decoder
-        for i, (encoder, decoder) in enumerate(reaches)
+        decoder if i in kept else encoder + decoder for i, (encoder, decoder) in enumerate(reaches)
     )
-
-    def decode(part: Part) -> Array:
-        features = {
-            i: _place(x[_in_features(network, i, part, "computed")], _at(network, i, part.frame))
-            for i, x in waiting.items()
-        }
-        own_manner = manner._replace(masks=part.masks)
-        return _decode_tile(network, params, part.picture, features, own_manner, part.size)
-
-    result = strips.empty_like(large.picture)
-    parts = large.tiles(network, halo, masks)
-    for part, stylised in one_ahead((part, decode(part)) for part in parts):
-        kept, core = (
-            tuple(getattr(window, name) for window in part.tile) for name in ("kept", "core")
+    result = strips.empty_like(picture)
+    for section in sections:
+        tiles = section.cut(halo, network.strides[-1])
+        of_section = manner._replace(masks=section.shares())
+        stylised = _decode_section(
+            network, params, section.picture(), features.pop(0), of_section, tiles
         )
-        result[kept] = np.asarray(stylised)[0][core]
+        result[section.rows.kept] = np.asarray(stylised)[0, section.rows.core, : picture.shape[1]]
     return result
 
 
-def _encode(
-    network: Network,
-    params: Params,
-    large: Large,
-    masks: AnyArray | None,
-    waiting: dict[int, np.ndarray],
-) -> Style:
-    """Fills the features that wait; gives the statistics of the whole, (1, r, c), r = 1 by default."""
-
-    def encode(part: Part) -> tuple[dict[int, Array], Style, Array]:
-        core = np.array([[window.core.start, window.core.stop] for window in part.tile])
-        kept = tuple(waiting)
-        return _encode_tile(network, kept, params, part.picture, part.masks, part.size, core)
-
-    styles, weights = [], []
-    parts = large.tiles(network, max(network.encoder_reach), masks)
-    for part, (features, style, weight) in one_ahead((part, encode(part)) for part in parts):
-        for i, x in features.items():
-            inner = np.asarray(x)[0][_in_features(network, i, part, "core")]
-            waiting[i][_in_features(network, i, part, "kept")] = inner
-        styles.append(jax.device_get(style))
-        weights.append(np.asarray(weight))
-    return combine(styles, weights)
+def _sections(
+    network: Network, picture: np.ndarray, masks: AnyArray | None, side: int
+) -> list[Section]:
+    """The sections of a picture: as if each were a picture, but for what the network sees beyond."""
+    reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
+    halo, multiple = max(encoder + decoder for encoder, decoder in reaches), network.strides[-1]
+    height, width = picture.shape[:2]
+    rows = max(SECTION // (2 * picture[0].nbytes), side)
+    extent = extent_of_windows(height, rows, halo, multiple)
+    frame = frame_of((extent, width))
+    rows_of_sections = windows(height, extent, halo, multiple)
+    return [Section(picture, masks, rows, frame, side) for rows in rows_of_sections]
 
 
-def one_ahead(results: Iterable[T]) -> Iterator[T]:
-    """Each result once the next is dispatched, so that the device never waits for the host."""
-    yield from (result for result, _ in pairwise(chain(results, [None])) if result is not None)
-
-
-def _room(network: Network, size: Size, dtype: np.dtype) -> dict[int, np.ndarray]:
-    """Arrays (h, w, c) for the features of as many scales as may wait, the coarsest first."""
-    rooms: dict[int, np.ndarray] = {}
-    left = min(KEPT, free_host_memory() // 2)
+def _kept(network: Network, sections: list[Section], dtype: np.dtype) -> tuple[int, ...]:
+    """The scales whose features may wait, the coarsest first."""
+    pixels = len(sections) * sections[0].frame[0] * sections[0].frame[1]
+    left = min(KEPT, free_memory() // 2)
+    kept = []
     for i in reversed(range(network.recomputed, len(network.strides))):
-        shape = *_at(network, i, size), network.channels[i]
-        left -= int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        left -= pixels // network.strides[i] ** 2 * network.channels[i] * dtype.itemsize
         if left < 0:
             break
-        rooms[i] = np.empty(shape, dtype)
-    return rooms
+        kept.append(i)
+    return tuple(kept)
 
 
-def _at(network: Network, scale: int, lengths: tuple[int, int]) -> tuple[int, int]:
-    """Pixels counted in features of a scale; where they do not fill the last stride, rounded up."""
-    last = network.strides[-1]
-    first, second = (-(-length // last) * last // network.strides[scale] for length in lengths)
-    return first, second
-
-
-def _in_features(network: Network, scale: int, part: Part, name: str) -> tuple[slice, ...]:
-    """Where something of a tile lies in the features of a scale."""
-    slices = (getattr(window, name) for window in part.tile)
-    return tuple(slice(*_at(network, scale, (s.start, s.stop))) for s in slices)
+def _encode(
+    network: Network, params: Params, sections: list[Section], kept: tuple[int, ...]
+) -> tuple[list[dict[int, Array]], Style]:
+    """Each section's features to keep; the statistics of the whole, (1, r, c), r = 1 without masks."""
+    features, styles, weights = [], [], []
+    for section in sections:
+        tiles = section.cut(max(network.encoder_reach), network.strides[-1])
+        to_keep, (style, weight) = _encode_section(
+            network, kept, params, section.picture(), section.shares(), tiles
+        )
+        features.append(to_keep)
+        styles.append(jax.device_get(style))
+        weights.append(np.asarray(weight))
+    style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
+    return features, combine(style, np.concatenate(weights))
 
 
 def _place(x: AnyArray, frame: Size) -> np.ndarray:
@@ -191,51 +184,64 @@ def _place(x: AnyArray, frame: Size) -> np.ndarray:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _encode_tile(
+def _encode_section(
     network: Network,
     kept: tuple[int, ...],
     params: Params,
     picture: Array,
     masks: Array | None,
-    size: Array,
-    core: Int[Array, "2 2"],
-) -> tuple[dict[int, Array], Style, Float[Array, "1 r c"]]:
-    """Features of the scales to keep, and statistics over the core with the weights behind them."""
+    tiles: Cut,
+) -> tuple[dict[int, Array], tuple[Style, Float[Array, "n 1 r c"]]]:
+    """Features of the scales to keep; statistics of every tile's core, and the weights behind them."""
     model = bind(network, params)
-    scales = model.encode(*model.fit(to_float(picture), size))
-    regions = model.regions(masks, size)
-    styles, weights = [], []
-    for i, scale in enumerate(scales):
-        last = network.strides[-1]
-        ends = -(-core // last) * last // network.strides[i]
-        rows, columns = (
-            (jnp.arange(length) >= first) & (jnp.arange(length) < end)
-            for length, (first, end) in zip(scale.features.shape[1:3], ends, strict=True)
-        )
-        inside = (rows[:, None] & columns).astype(jnp.float32)[None, ..., None]
-        shares = inside if regions is None else inside * regions[i]
-        of_regions = [statistics(scale.features, shares[..., r]) for r in range(shares.shape[-1])]
-        styles.append(jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *of_regions))
-        weight = shares.sum((1, 2))[..., None]
-        weights.append(jnp.broadcast_to(weight, styles[-1].mean.shape))
-    style = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
-    return {i: scales[i].features for i in kept}, style, jnp.concatenate(weights, -1)
+
+    def encode(tile: Tile, parts: Any) -> tuple[dict[int, Array], tuple[Style, Array]]:
+        picture, masks = parts
+        size = jnp.asarray(tile.size)[None]
+        scales = model.encode(*model.fit(to_float(picture), size))
+        regions = model.regions(masks, size)
+        styles, weights = [], []
+        for i, scale in enumerate(scales):
+            last = network.strides[-1]
+            ends = -(-tile.core // last) * last // network.strides[i]
+            rows, columns = (
+                (jnp.arange(length) >= first) & (jnp.arange(length) < end)
+                for length, (first, end) in zip(scale.features.shape[1:3], ends, strict=True)
+            )
+            inside = (rows[:, None] & columns).astype(jnp.float32)[None, ..., None]
+            shares = inside if regions is None else inside * regions[i]
+            of_regions = [
+                statistics(scale.features, shares[..., r]) for r in range(shares.shape[-1])
+            ]
+            styles.append(jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *of_regions))
+            weight = shares.sum((1, 2))[..., None]
+            weights.append(jnp.broadcast_to(weight, styles[-1].mean.shape))
+        style = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
+        return {i: scales[i].features for i in kept}, (style, jnp.concatenate(weights, -1))
+
+    return tile_by_tile(encode, (picture, masks), tiles)
 
 
 @partial(jax.jit, static_argnums=0)
-def _decode_tile(
+def _decode_section(
     network: Network,
     params: Params,
     picture: Array,
     features: dict[int, Array],
     manner: Manner,
-    size: Array,
+    tiles: Cut,
 ) -> Array:
-    """The stylised tile; of the scales without features, what they need is computed again."""
+    """The stylised section; of the scales without features, what they need is computed again."""
     style, alpha, masks, content_style = manner
     model = bind(network, params)
-    scales = model.encode(*model.fit(to_float(picture), size))
-    for i, x in features.items():
-        scales[i] = Scale(x, scales[i].size)
-    pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
-    return from_float(pictures, picture.dtype)
+
+    def decode(tile: Tile, parts: Any) -> tuple[Array, None]:
+        picture, masks, features = parts
+        size = jnp.asarray(tile.size)[None]
+        scales = model.encode(*model.fit(to_float(picture), size))
+        for i, x in features.items():
+            scales[i] = Scale(x, scales[i].size)
+        pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
+        return from_float(pictures, picture.dtype), None
+
+    return tile_by_tile(decode, (picture, masks, features), tiles)[0]

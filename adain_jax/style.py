@@ -113,19 +113,19 @@ def normalise(x: Features, style: Style) -> Features:
     return (x - _spread(style.mean)) / _spread(style.std)
 
 
-def combine(parts: Sequence[Style], weights: Sequence[Float[AnyArray, "*n c"]]) -> Style:
+def combine(parts: Style, weights: Float[AnyArray, "k *n c"]) -> Style:
     """The statistics of a whole from those of its parts; on the host, in float64.
 
     Args:
-        parts: k statistics, leaves (*n, c) each.
-        weights: k sums of the weights they were taken with (or numbers of positions), (*n, c) each.
+        parts: k statistics, leaves (k, *n, c).
+        weights: the sums of the weights they were taken with, or numbers of positions.
 
     Returns:
         What `statistics` of all positions together would give, leaves float32 (*n, c).
     """
-    means = np.stack([np.asarray(part.mean, np.float64) for part in parts])
-    variances = np.stack([np.square(np.asarray(part.std, np.float64)) for part in parts]) - EPSILON
-    w = np.stack([np.asarray(weight, np.float64) for weight in weights])
+    means = np.asarray(parts.mean, np.float64)
+    variances = np.square(np.asarray(parts.std, np.float64)) - EPSILON
+    w = np.asarray(weights, np.float64)
     w = w / np.maximum(w.sum(0), 1e-12)
     mean = (w * means).sum(0)
     var = (w * (variances + np.square(means - mean))).sum(0)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -13,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from adain_jax import tiles, weights
+from adain_jax import memory, weights
 from adain_jax.buckets import Buckets, Size, power_of_two
-from adain_jax.large import Large, Manner, encode_style_large, one_ahead, stylise_large
+from adain_jax.large import Manner, encode_style_large, stylise_large
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import Scale, StyleNetwork
@@ -32,7 +33,6 @@ T = TypeVar("T")
 NETWORKS: dict[Model, type[StyleNetwork]] = {"fast": FastNetwork, "vgg19": VGG19Network}
 CONTENT_FRAMES = 8
 STYLE_FRAMES = 4
-TILE_FRAMES = 8
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +89,8 @@ class Stylizer:
         """
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
-        if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= tiles.SMALLEST):
-            raise ValueError(f"tile must be auto, off or at least {tiles.SMALLEST}, not {tile}")
+        if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= memory.SMALLEST):
+            raise ValueError(f"tile must be auto, off or at least {memory.SMALLEST}, not {tile}")
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else 8)
         self._tile = tile
         self.network = NETWORKS[model]
@@ -101,7 +101,6 @@ class Stylizer:
         )
         self._contents = Buckets(CONTENT_FRAMES)
         self._styles = Buckets(STYLE_FRAMES)
-        self._tiles = Buckets(TILE_FRAMES)
 
     @classmethod
     def load(
@@ -174,13 +173,13 @@ class Stylizer:
             )
             for chosen, frame in self._batches(small, frames, self._styles)
         )
-        for chosen, on_device in one_ahead(encoded):
+        for chosen, on_device in _one_ahead(encoded):
             styles = jax.device_get(on_device)
             for row, i in enumerate(chosen):
                 results[i] = styles[row]
-        for i in large:
-            encode = partial(encode_style_large, self.network, self.params)
-            results[i] = self._in_tiles(encode, frames[i])
+        for i, side in large.items():
+            encode = partial(encode_style_large, self.network, self.params, frames[i])
+            results[i] = _in_tiles(encode, side)
         return results[0] if _is_single(pictures) else Style.stack(results)
 
     def encode_content(self, picture: Picture) -> Content:
@@ -243,13 +242,14 @@ class Stylizer:
             (chosen, self._stylise([frames[i] for i in chosen], frame, manner.of(chosen), scales))
             for chosen, frame in self._batches(small, frames, self._contents)
         )
-        for chosen, pictures in one_ahead(stylised):
+        for chosen, pictures in _one_ahead(stylised):
             for i, picture in zip(chosen, np.asarray(pictures), strict=False):
                 height, width = _size(frames[i])
                 results[i] = picture[:height, :width]
-        for i in large:
-            stylise = partial(stylise_large, self.network, self.params, manner=manner.of([i]))
-            results[i] = self._in_tiles(stylise, frames[i])
+        for i, side in large.items():
+            own = manner.of([i])
+            stylise = partial(stylise_large, self.network, self.params, frames[i], own)
+            results[i] = _in_tiles(stylise, side)
         if _is_single(contents):
             return _like(contents, results[0])
         return results if isinstance(contents, Sequence) else _like(contents, np.stack(results))
@@ -269,13 +269,14 @@ class Stylizer:
         """The side of the tiles for a picture of this size; None where it is computed whole."""
         side: int | str | None = self._tile
         if side == "auto":
-            side = tiles.automatic_side(size, self.network.bytes_per_pixel)
+            side = memory.automatic_side(size, self.network.bytes_per_pixel)
         return side if isinstance(side, int) and size[0] * size[1] > side**2 else None
 
-    def _by_size(self, pictures: list[np.ndarray]) -> tuple[list[int], list[int]]:
-        """The indices of pictures to compute whole, and of those to compute in tiles."""
-        large = [i for i, picture in enumerate(pictures) if self._side(_size(picture))]
-        return [i for i in range(len(pictures)) if i not in large], large
+    def _by_size(self, pictures: list[np.ndarray]) -> tuple[list[int], dict[int, int]]:
+        """The indices of pictures to compute whole, and of the others, with the side of their tiles."""
+        sides = {i: self._side(_size(picture)) for i, picture in enumerate(pictures)}
+        large = {i: side for i, side in sides.items() if side}
+        return [i for i in sides if i not in large], large
 
     def _batches(
         self, indices: list[int], pictures: list[np.ndarray], buckets: Buckets
@@ -306,18 +307,23 @@ class Stylizer:
         dtype = batch.dtype.name
         return _stylise_encoded(self.network, dtype, self.params, scales, manner, size)
 
-    def _in_tiles(self, compute: Callable[[Large], T], picture: np.ndarray) -> T:
-        """Computes a picture in tiles, in smaller ones where memory does not suffice."""
-        side = self._side(_size(picture)) or tiles.SMALLEST
-        while True:
-            try:
-                return compute(Large(picture, side, self._tiles))
-            except jax.errors.JaxRuntimeError as error:
-                if "RESOURCE_EXHAUSTED" not in str(error) or side == tiles.SMALLEST:
-                    raise
-            smaller = max(side // 16 * 8, tiles.SMALLEST)
-            logger.warning("tiles of %d pixels do not fit into memory, trying %d", side, smaller)
-            side = smaller
+
+def _in_tiles(compute: Callable[[int], T], side: int) -> T:
+    """Computes a picture in tiles of this side, or in smaller ones where memory does not suffice."""
+    while True:
+        try:
+            return compute(side)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or side == memory.SMALLEST:
+                raise
+        smaller = max(side // 16 * 8, memory.SMALLEST)
+        logger.warning("tiles of %d pixels do not fit into memory, trying %d", side, smaller)
+        side = smaller
+
+
+def _one_ahead(results: Iterable[T]) -> Iterator[T]:
+    """Each result once the next is dispatched, so that the device never waits for the host."""
+    yield from (result for result, _ in pairwise(chain(results, [None])) if result is not None)
 
 
 @partial(jax.jit, static_argnums=0)

@@ -1,22 +1,25 @@
-"""How a large picture is cut so that its parts together give what the whole would.
+"""How a large picture is cut and computed so that its parts together give what the whole would.
 
 Each tile is computed with a halo as wide as the network sees, so that what is missing beyond it never
 reaches what is kept. At the picture's border there is no halo: the network mirrors there, as it does
 for the whole. All tiles of a picture have one size, so that one program computes them.
 """
 
-import ctypes
 import math
-import sys
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jaxtyping import Array, Int
 
 from adain_jax.buckets import Size
-
-WHOLE = 1280 << 20  # bytes that the computation of a picture in one piece may take
-MEMORY = 640 << 20  # and that of a tile, beside which features wait; larger ones are hardly faster
-SMALLEST = 128
-CGROUP = Path("/sys/fs/cgroup")  # of the container
+from adain_jax.style import AnyArray
 
 
 class Window(NamedTuple):
@@ -44,39 +47,88 @@ class Window(NamedTuple):
 
 
 class Tile(NamedTuple):
-    """A part of a picture."""
+    """A part of a section; rows and columns, in pixels, int32.
 
-    rows: Window
-    columns: Window
+    Attributes:
+        start: (2,), where it begins.
+        size: (2,), how much of it is picture.
+        core: (2, 2), the first that are its own and no other tile's, and the first that are not any
+            more, counted from the start.
+    """
+
+    start: AnyArray
+    size: AnyArray
+    core: AnyArray
 
 
-def cut(size: Size, side: int, halo: int, multiple: int) -> list[Tile]:
-    """Tiles that cover a picture, in reading order.
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["tiles", "count"],
+    meta_fields=["extent", "margin"],
+)
+@dataclass(frozen=True)
+class Cut:
+    """How a section is cut into tiles; a program is compiled for their extent and margin.
+
+    Attributes:
+        tiles: leaves (n, ...), in reading order.
+        count: how many of them there are; those after them are none.
+        extent: height and width of every tile.
+        margin: how far tiles reach beyond their core; 0 where one goes from border to border.
+    """
+
+    tiles: Tile
+    count: int | Array
+    extent: Size
+    margin: Size
+
+
+def cut_into_tiles(
+    size: Size, frame: Size, side: int, halo: int, multiple: int, rows: slice
+) -> Cut:
+    """The tiles of a picture.
 
     Args:
-        size: height and width of the picture.
-        side: what is kept of a tile has about this many pixels per side, or fewer.
-        halo: how far tiles reach beyond what is kept of them.
+        size: its height and width.
+        frame: those of the frame in whose top left corner it lies.
+        side: the core of a tile has about this many pixels per side, or fewer.
+        halo: how far tiles reach beyond their core, or farther.
         multiple: tiles begin at multiples of so many pixels, the network's last stride.
+        rows: outside these rows there is no core.
     """
-    rows, columns = (_windows(length, side, halo, multiple) for length in size)
-    return [Tile(row, column) for row in rows for column in columns]
+    halo = round_up(halo, multiple)
+    height, width = (extent_of_windows(length, side, halo, multiple) for length in frame)
+
+    def along_axes(size: Size) -> tuple[list[Window], list[Window]]:
+        return windows(size[0], height, halo, multiple), windows(size[1], width, halo, multiple)
+
+    axes = along_axes(size)
+    count, most = (math.prod(map(len, each)) for each in (axes, along_axes(frame)))
+    numbers = np.zeros((most, 2, 4), np.int32)
+    numbers[:count] = list(product(*axes))
+    start, stop, first, last = np.moveaxis(numbers, -1, 0)
+    core = np.stack([first, last], axis=-1)
+    core[:, 0] = core[:, 0].clip(rows.start, rows.stop)
+    tiles = Tile(start, stop - start, core - start[..., None])
+    margin = halo * (len(axes[0]) > 1), halo * (len(axes[1]) > 1)
+    return Cut(tiles, count, (height, width), margin)
 
 
-def _windows(length: int, side: int, halo: int, multiple: int) -> list[Window]:
-    """Windows of one extent, spread so that neighbours share twice the halo or more."""
-
-    def up(number: int) -> int:
-        return -(-number // multiple) * multiple
-
-    whole, halo = up(length), up(halo)
+def extent_of_windows(length: int, side: int, halo: int, multiple: int) -> int:
+    """The least extent of windows that keep at most about `side` each; the whole where one does."""
+    whole, halo = round_up(length, multiple), round_up(halo, multiple)
     n = -(-whole // side)
-    extent = up(-(-(whole + (n - 1) * 2 * halo) // n))
-    if extent >= whole:
-        n, extent = 1, whole
-    else:  # fewer may do, as the extent was rounded up
-        n = -(-(whole - 2 * halo) // (extent - 2 * halo))
-    starts = [min(i * (extent - 2 * halo), whole - extent) for i in range(n)]
+    return min(round_up(-(-(whole + (n - 1) * 2 * halo) // n), multiple), whole)
+
+
+def windows(length: int, extent: int, halo: int, multiple: int) -> list[Window]:
+    """Windows of one extent that cover a length, and reach beyond what is kept by the halo or more.
+
+    They begin at multiples. One alone may be longer than the length.
+    """
+    whole, halo = round_up(length, multiple), round_up(halo, multiple)
+    n = 1 if extent >= whole else -(-(whole - 2 * halo) // (extent - 2 * halo))
+    starts = [max(min(i * (extent - 2 * halo), whole - extent), 0) for i in range(n)]
     lasts = [*(start + extent - halo for start in starts[:-1]), length]
     firsts = [0, *lasts[:-1]]
     return [
@@ -85,38 +137,70 @@ def _windows(length: int, side: int, halo: int, multiple: int) -> list[Window]:
     ]
 
 
-def automatic_side(size: Size, bytes_per_pixel: int) -> int | None:
-    """The side of tiles that fit into the memory that is free; None where the whole picture does."""
-    share = free_memory() // 4
-    side = math.isqrt(min(share, MEMORY) // bytes_per_pixel)
-    whole = size[0] * size[1] * bytes_per_pixel <= min(share, WHOLE)
-    return None if whole else max(side // 8 * 8, SMALLEST)
+def frame_of(size: Size) -> Size:
+    """Height and width rounded up by 3 % at most, or to 8: one program for pictures of many sizes."""
+    height, width = (round_up(n, max(8, (1 << n.bit_length() - 1) // 32)) for n in size)
+    return height, width
 
 
-def free_memory() -> int:
-    """Bytes that are free to compute with: of the accelerator, or else of the host."""
-    import jax
-
-    stats = jax.local_devices()[0].memory_stats()
-    if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"] - stats["bytes_in_use"]
-    return free_host_memory()
+def round_up(length: int, multiple: int) -> int:
+    """To the next multiple."""
+    return -(-length // multiple) * multiple
 
 
-def free_host_memory() -> int:
-    """Bytes that are free: of the machine, or of the container around the process."""
-    import psutil
+def tile_by_tile(
+    compute: Callable[[Tile, Any], tuple[Any, Any]], maps: Any, cut: Cut
+) -> tuple[Any, Any]:
+    """What `compute` makes of one tile after the other, in the memory of one.
 
-    free = psutil.virtual_memory().available
-    try:
-        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
-        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):  # no container, or one without a limit
-        return free
-    return min(free, limit - used + int(stat["inactive_file"]))  # files' pages make room
+    Args:
+        compute: gives maps (1, h, w, c) of the parts of maps that lie in a tile, right in its core, and
+            numbers. Maps may have any resolution that divides the picture's.
+        maps: (1, h, w, c) each, the first in the picture's resolution.
+        cut: the tiles.
 
+    Returns:
+        The maps of all tiles put together, and their numbers (n, ...).
+    """
+    frame = maps[0].shape[1:3]
 
-def release_memory() -> None:
-    """Gives the system back what is freed; glibc keeps, for one, 200 MiB after compiling a program."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
+    def part(x: Array, start: Array, extent: Int[np.ndarray, "2"]) -> Array:
+        return lax.dynamic_slice(x, (0, *start, 0), (1, *extent, x.shape[3]))
+
+    def of_tile(tile: Tile) -> Any:
+        def of_map(x: Array) -> Array:
+            stride = frame[0] // x.shape[1]
+            return part(x, tile.start // stride, np.array(cut.extent) // stride)
+
+        return jax.tree.map(of_map, maps)
+
+    def fill(i: Array, results: Any) -> Any:
+        tile = jax.tree.map(lambda leaf: leaf[i], cut.tiles)
+        skipped = jnp.where(tile.start > 0, jnp.array(cut.margin), 0)
+
+        def put(whole: Array, new: Array) -> Array:
+            """Without the margin before the core; the one after it is the next tiles', which follow."""
+            stride = frame[0] // whole.shape[1]
+            new = part(new, skipped // stride, np.subtract(cut.extent, cut.margin) // stride)
+            return lax.dynamic_update_slice(whole, new, (0, *((tile.start + skipped) // stride), 0))
+
+        def computed(tile: Tile, parts: Any, maps: Any, numbers: Any) -> Any:
+            new_maps, new_numbers = compute(tile, parts)
+            maps = jax.tree.map(put, maps, new_maps)
+            return maps, jax.tree.map(lambda all_, new: all_.at[i].set(new), numbers, new_numbers)
+
+        # The parts are computed before the condition: fused with what follows, it would be slow.
+        return lax.cond(
+            i < cut.count, computed, lambda *operands: operands[2:], tile, of_tile(tile), *results
+        )
+
+    first = jax.tree.map(lambda leaf: leaf[0], cut.tiles)
+    new_maps, new_numbers = jax.eval_shape(lambda: compute(first, of_tile(first)))
+
+    def empty(new: jax.ShapeDtypeStruct) -> Array:
+        stride = cut.extent[0] // new.shape[1]
+        return jnp.zeros((1, *(np.array(frame) // stride), new.shape[3]), new.dtype)
+
+    n = len(cut.tiles.start)
+    numbers = jax.tree.map(lambda new: jnp.zeros((n, *new.shape), new.dtype), new_numbers)
+    return lax.fori_loop(0, n, fill, (jax.tree.map(empty, new_maps), numbers))

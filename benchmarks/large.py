@@ -4,7 +4,7 @@
 
 Each case runs in a process of its own, where a first run, which compiles, does not count. It takes
 turns with a picture of 1024 x 1024 pixels, so that "ratio", its time over theirs, is of one machine
-in one mood; medians of several turns count, up to 2048 pixels. The exponent is the slope
+in one mood; medians of several turns count. The exponent is the slope
 of time against pixels from 1024 to the largest size: 1 is linear. The overhead is that of tiles that
 keep 1024 at 2048 pixels.
 """
@@ -38,7 +38,7 @@ def run_case(model: str, side: int, tile: str) -> dict[str, float]:
         return timed(lambda: stylizer(picture, style))
 
     run(picture), run(unit)
-    repeats, around = (5, 1) if side <= 2048 else (1, 3)
+    repeats, around = (5, 1) if side <= 2048 else (3, 3)
     turns = []
     for _ in range(repeats):
         units = [run(unit)[0] for _ in range(around)]

@@ -6,14 +6,15 @@ import jax
 import numpy as np
 import pytest
 from conftest import random_layers
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adain_jax import Style, Stylizer, large
+from adain_jax.memory import SMALLEST
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale
 from adain_jax.stylizer import NETWORKS
-from adain_jax.tiles import SMALLEST, cut
+from adain_jax.tiles import extent_of_windows, frame_of, windows
 
 rng = np.random.default_rng(0)
 
@@ -43,12 +44,13 @@ def assert_same(tiled, whole):
 
 
 @pytest.mark.slow
-def test_vgg19_in_tiles(random_params):
+def test_vgg19_in_tiles(random_params, monkeypatch):
     whole, tiled = (Stylizer(random_params, model="vgg19", tile=tile) for tile in ("off", SMALLEST))
     content, masks = picture(300, 219), np.zeros((2, 300, 219), np.float32)
     masks[0, :, :130], masks[1, :201, 110:] = 0.8, 0.7
     styles = whole.encode_style([picture(60, 70), picture(50, 90)])
     assert_same(tiled(content, styles[0], 0.7), whole(content, styles[0], 0.7))
+    monkeypatch.setattr(large, "SECTION", 0)
     assert_same(tiled(content, styles, masks=masks), whole(content, styles, masks=masks))
 
 
@@ -99,16 +101,63 @@ def test_pictures_of_any_size(stylizers, styles, h, w):
     assert_same(tiled(content, styles[0]), whole(content, styles[0]))
 
 
-@pytest.mark.parametrize("kept", ["all", "coarsest", "none"])
-def test_features_that_do_not_fit_are_computed_again(stylizers, styles, kept, monkeypatch):
+@pytest.fixture
+def many_sections(monkeypatch):
+    """A picture of more rows than a tile has is computed in several sections."""
+    monkeypatch.setattr(large, "SECTION", 0)
+
+
+def sections_of(picture, masks=None, network=NETWORKS["fast"]):
+    return large._sections(network, picture, masks, SMALLEST)
+
+
+def test_a_picture_in_sections_is_the_picture_in_one_piece(stylizers, styles, many_sections):
     whole, tiled = stylizers
-    content = picture(280, 264)
-    room = large._room(tiled.network, (280, 264), np.dtype("float32"))
-    coarsest = max(room)
-    limit = {"all": large.KEPT, "coarsest": room[coarsest].nbytes, "none": 0}[kept]
-    monkeypatch.setattr(large, "KEPT", limit)
-    expected = {"all": set(room), "coarsest": {coarsest}, "none": set()}[kept]
-    assert set(large._room(tiled.network, (280, 264), np.dtype("float32"))) == expected
+    content = picture(611, 219)
+    assert len(sections_of(content)) > 2
+    assert_same(tiled(content, styles[0], 0.7), whole(content, styles[0], 0.7))
+    masks = np.zeros((2, 611, 219), np.float32)
+    masks[0, :, :130], masks[1, :501, 110:] = 0.8, 0.7  # the lower right is of none
+    assert_same(tiled(content, styles, masks=masks), whole(content, styles, masks=masks))
+
+
+@pytest.mark.slow
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(h=st.integers(129, 700), w=st.integers(129, 300))
+def test_sections_of_any_size(stylizers, styles, many_sections, h, w):
+    whole, tiled = stylizers
+    content = picture(h, w)
+    assert_same(tiled(content, styles[0]), whole(content, styles[0]))
+
+
+def test_sections_take_about_as_many_bytes_as_they_may(monkeypatch):
+    content = np.zeros((5000, 700, 3), np.uint8)
+    (alone,) = sections_of(content)
+    assert alone.rows == (0, 5000, 0, 5000)
+    monkeypatch.setattr(large, "SECTION", 2 * content.nbytes // 4)
+    sections = sections_of(content)
+    assert len(sections) == 4
+    kept = [section.rows.last - section.rows.first for section in sections]
+    assert sum(kept) == 5000
+    assert max(kept) <= 1250 + 2 * 96  # the first and the last have a halo on one side only
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("kept", ["all", "coarsest", "none"])
+def test_features_that_do_not_fit_are_computed_again(stylizers, styles, kept, several, monkeypatch):
+    whole, tiled = stylizers
+    if several:
+        monkeypatch.setattr(large, "SECTION", 0)
+    content = picture(420, 264)
+    scales = {"all": (2, 1), "coarsest": (2,), "none": ()}[kept]
+    sections = sections_of(content)
+    pixels = len(sections) * sections[0].frame[0] * sections[0].frame[1]
+    network = tiled.network
+    sizes = [pixels // network.strides[i] ** 2 * network.channels[i] * 4 for i in scales]
+    monkeypatch.setattr(large, "KEPT", sum(sizes))
+    assert large._kept(network, sections, np.dtype("float32")) == scales
     assert_same(tiled(content, styles[1]), whole(content, styles[1]))
 
 
@@ -174,12 +223,16 @@ def test_a_content_s_statistics_may_be_given(stylizers, styles):
         assert np.abs(other - expected).max() > 1e-2
 
 
-def test_one_program_computes_all_tiles_of_a_picture(stylizers, styles):
+def test_one_program_computes_all_tiles_of_pictures_of_about_a_size(
+    stylizers, styles, many_sections
+):
     tiled = stylizers[1]
-    tiled._tiles.frames.clear()
-    tiled._tiles._assigned.clear()
-    tiled(picture(500, 300), styles[0])
-    assert len(tiled._tiles.frames) <= 2  # of the encoder's halo, and of the decoder's
+    programs = [large._encode_section, large._decode_section]
+    tiled(picture(700, 420), styles[0])
+    before = [program._cache_size() for program in programs]
+    for size in ((700, 420), (699, 417), (696, 420)):
+        tiled(picture(*size), styles[0])
+    assert [program._cache_size() for program in programs] == before
 
 
 def test_tiles_shrink_when_memory_is_exhausted(stylizers, styles, monkeypatch, caplog):
@@ -188,11 +241,11 @@ def test_tiles_shrink_when_memory_is_exhausted(stylizers, styles, monkeypatch, c
     content = picture(300, 310)
     real, sides = large._encode, []
 
-    def exhausted(network, params, piece, *rest):
-        sides.append(piece.side)
-        if piece.side > SMALLEST:
+    def exhausted(network, params, sections, kept):
+        sides.append(sections[0].side)
+        if sides[-1] > SMALLEST:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real(network, params, piece, *rest)
+        return real(network, params, sections, kept)
 
     monkeypatch.setattr(large, "_encode", exhausted)
     with caplog.at_level(logging.WARNING):
@@ -212,61 +265,69 @@ def test_tiles_that_cannot_be(stylizers, tile):
     length=st.integers(1, 5000),
     side=st.integers(16, 600).map(lambda n: 8 * n),
     halo=st.integers(0, 100),
+    shorter=st.integers(0, 200),
 )
-@example(length=4993, side=128, halo=65)  # rounded up, one window fewer will do
-def test_windows_keep_every_pixel_once_with_a_halo_around(length, side, halo):
-    windows = [tile.rows for tile in cut((length, 1), side, halo, 8)]
-    assert [w.first for w in windows] == [0, *(w.last for w in windows[:-1])]
-    assert windows[-1].last == length
-    extents = {-(-(w.stop - w.start) // 8) for w in windows}
-    assert len(extents) == 1
-    assert extents.pop() * 8 <= side + 2 * (halo + 8) + 8
-    for w in windows:
+@example(length=4993, side=128, halo=65, shorter=0)  # rounded up, one window fewer will do
+def test_windows_keep_every_pixel_once_with_a_halo_around(length, side, halo, shorter):
+    """Also where the extent is that of a longer length, the frame's."""
+    extent = extent_of_windows(length + shorter, side, halo, 8)
+    cut = windows(length, extent, halo, 8)
+    assert len(cut) <= len(windows(length + shorter, extent, halo, 8))
+    assert extent <= side + 2 * (halo + 8) + 8
+    assert [w.first for w in cut] == [0, *(w.last for w in cut[:-1])]
+    assert cut[-1].last == length
+    assert len(cut) == 1 or {-(-(w.stop - w.start) // 8) * 8 for w in cut} == {extent}
+    for w in cut:
         assert w.start % 8 == 0
         assert 0 <= w.start <= w.first < w.last <= w.stop <= length
+        assert w.stop - w.start <= extent
         assert w.start == 0 or w.first - w.start >= halo
         assert w.stop == length or w.stop - w.last >= halo
 
 
+@given(st.tuples(st.integers(1, 100_000), st.integers(1, 100_000)))
+def test_frames_are_hardly_larger_than_what_they_hold(size):
+    for length, of_frame in zip(size, frame_of(size), strict=True):
+        assert of_frame % 8 == 0
+        assert length <= of_frame < length + max(8, length / 32 + 1)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_automatic_tile_fits_into_the_free_memory(name, monkeypatch):
-    from adain_jax import tiles
+    from adain_jax import memory
 
     per_pixel = NETWORKS[name].bytes_per_pixel
     for free in (1 << 26, 1 << 29, 1 << 33):
-        monkeypatch.setattr(tiles, "free_memory", lambda free=free: free)
-        side = tiles.automatic_side((20_000, 20_000), per_pixel)
+        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        side = memory.automatic_side((20_000, 20_000), per_pixel)
         assert side % 8 == 0
         assert side == SMALLEST or side**2 * per_pixel <= free / 4
         for n in range(SMALLEST + 1, 3000, 101):
-            whole = tiles.automatic_side((n, n), per_pixel) is None
-            assert whole == (n**2 <= max(side**2, min(tiles.WHOLE, free / 4) / per_pixel))
+            whole = memory.automatic_side((n, n), per_pixel) is None
+            assert whole == (n**2 <= max(side**2, min(memory.WHOLE, free / 4) / per_pixel))
 
 
 def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
-    from adain_jax import tiles
+    from adain_jax import memory
 
-    monkeypatch.setattr(tiles, "CGROUP", tmp_path)
-    of_the_machine = tiles.free_host_memory()
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    of_the_machine = memory.free_host_memory()
     for name, text in {
         "max": "900000",
         "current": "800000",
         "stat": "anon 100000\ninactive_file 650000\nactive_file 50000\n",
     }.items():
         (tmp_path / f"memory.{name}").write_text(text)
-    assert tiles.free_host_memory() == 750_000  # files' pages make room
+    assert memory.free_host_memory() == 750_000  # files' pages make room
     (tmp_path / "memory.max").write_text("max\n")
-    assert tiles.free_host_memory() > of_the_machine / 2
+    assert memory.free_host_memory() > of_the_machine / 2
 
 
-def test_features_wait_in_half_of_what_is_free_at_most(stylizers, monkeypatch):
-    rooms = []
-    for free in (1 << 33, 1 << 21):
-        monkeypatch.setattr(large, "free_host_memory", lambda free=free: free)
-        room = large._room(stylizers[1].network, (280, 264), np.dtype("float32"))
-        assert sum(array.nbytes for array in room.values()) <= free / 2
-        rooms.append(len(room))
-    assert rooms == [2, 1]  # the finest is computed again
+def test_features_wait_in_half_of_what_is_free_at_most(monkeypatch):
+    sections = sections_of(np.zeros((280, 264, 3), np.uint8))
+    for free, expected in ((1 << 33, (2, 1)), (1 << 21, (2,)), (1 << 10, ())):  # never the finest
+        monkeypatch.setattr(large, "free_memory", lambda free=free: free)
+        assert large._kept(NETWORKS["fast"], sections, np.dtype("float32")) == expected
 
 
 def test_the_smallest_whole_picture_stays_whole(stylizers):
@@ -280,8 +341,9 @@ def test_statistics_of_parts_combine_to_those_of_the_whole():
 
     x = rng.normal(3, 2, (1, 12, 10, 4)).astype(np.float32)
     parts = [x[:, :5], x[:, 5:, :3], x[:, 5:, 3:]]
-    counts = [np.full((1, 4), part.shape[1] * part.shape[2]) for part in parts]
-    whole = combine([statistics(part) for part in parts], counts)
+    counts = np.stack([np.full((1, 4), part.shape[1] * part.shape[2]) for part in parts])
+    styles = [statistics(part) for part in parts]
+    whole = combine(jax.tree.map(lambda *leaves: np.stack(leaves), *styles), counts)
     expected = statistics(x)
     assert isinstance(whole, Style)
     np.testing.assert_allclose(whole.mean, expected.mean, rtol=1e-6)

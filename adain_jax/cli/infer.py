@@ -200,7 +200,7 @@ def _run_class(options: Options) -> "type[Run]":
 
 
 def _check(options: Options) -> None:
-    from adain_jax.tiles import SMALLEST
+    from adain_jax.memory import SMALLEST
 
     styles = len(options.style) + len(options.style_file)
     if not styles:
