@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from adain_jax import strips
 from adain_jax.buckets import Size
-from adain_jax.memory import free_memory, release_memory
+from adain_jax.memory import MEMORY, free_memory, release_memory
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.pixels import from_float, to_float
@@ -111,7 +111,8 @@ def stylise_large(
     sections = _sections(network, picture, masks, side)
     kept = _kept(network, sections, jax.tree.leaves(params)[0].dtype)
     features, own = _encode(network, params, sections, kept)
-    release_memory()  # before the peak
+    if sum(x.nbytes for waiting in features for x in waiting.values()) > MEMORY // 4:
+        release_memory()  # before the peak; smaller pictures would lose time to get it again
     if manner.content_style is None:
         manner = manner._replace(content_style=own if masks is not None else own[:, 0])
     reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
