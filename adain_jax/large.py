@@ -39,7 +39,7 @@ Params = Mapping[str, Any]
 Network = type[StyleNetwork]
 
 KEPT = 2304 << 20  # bytes of features that may wait, and at most half of what is free
-SECTION = 384 << 20  # bytes of a section and its result, about
+SECTION = 384 << 20  # bytes of a section and its result, and at most an eighth of what is free
 
 
 class Manner(NamedTuple):
@@ -137,7 +137,8 @@ def _sections(
     reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
     halo, multiple = max(encoder + decoder for encoder, decoder in reaches), network.strides[-1]
     height, width = picture.shape[:2]
-    rows = max(SECTION // (2 * picture[0].nbytes), side)
+    most = min(SECTION, free_memory() // 8)
+    rows = max(most // (2 * picture[0].nbytes), side)
     extent = extent_of_windows(height, rows, halo, multiple)
     frame = frame_of((extent, width))
     rows_of_sections = windows(height, extent, halo, multiple)

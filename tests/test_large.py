@@ -136,6 +136,9 @@ def test_sections_take_about_as_many_bytes_as_they_may(monkeypatch):
     content = np.zeros((5000, 700, 3), np.uint8)
     (alone,) = sections_of(content)
     assert alone.rows == (0, 5000, 0, 5000)
+    with monkeypatch.context() as patch:
+        patch.setattr(large, "free_memory", lambda: 8 * content.nbytes)
+        assert len(sections_of(content)) == 2
     monkeypatch.setattr(large, "SECTION", 2 * content.nbytes // 4)
     sections = sections_of(content)
     assert len(sections) == 4
