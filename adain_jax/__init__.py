@@ -4,13 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from adain_jax.inference.stylizer import Stylizer
     from adain_jax.style import Style, adain, mix
-    from adain_jax.stylizer import Stylizer
 
 __version__ = "0.1.0"
 __all__ = ["Style", "Stylizer", "adain", "mix"]
 
-_HOME = {"Style": "style", "Stylizer": "stylizer", "adain": "style", "mix": "style"}
+_HOME = {"Style": "style", "Stylizer": "inference.stylizer", "adain": "style", "mix": "style"}
 
 
 def __getattr__(name: str) -> Any:

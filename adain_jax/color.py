@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from adain_jax import strips
+from adain_jax.images import streaming
 
 Array = jax.Array | np.ndarray
 Picture = Float[Array, "h w 3"]
@@ -49,7 +49,7 @@ def keep_chroma_of_bytes(
     content: UInt8[np.ndarray, "h w 3"], stylised: UInt8[np.ndarray, "h w 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """`keep_chroma` of 8-bit pictures, some rows at a time: large ones take little memory."""
-    result = strips.empty_like(content)
+    result = streaming.empty_like(content)
     for top in range(0, len(content), 256):
         rows = slice(top, top + 256)
         kept = keep_chroma(content[rows].astype(np.float32), stylised[rows].astype(np.float32))

@@ -18,16 +18,16 @@ import numpy as np
 import tyro
 from jaxtyping import Array, Float
 
-from adain_jax.cli.run import UsageError, run
+from adain_jax.cli.command import UsageError, run
+from adain_jax.losses import content_loss, style_losses
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.style import adain, statistics
-from adain_jax.training.losses import content_loss, style_losses
 from adain_jax.weights import Model
 
 if TYPE_CHECKING:
     from adain_jax.data.sources import Source
-    from adain_jax.images import Picture
+    from adain_jax.images.files import Picture
 
 Measures = dict[str, Float[Array, ""]]
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -139,7 +139,7 @@ def evaluate(options: Options) -> dict[str, float]:
     """
     from adain_jax import weights
     from adain_jax.data.sources import open_source
-    from adain_jax.stylizer import Stylizer
+    from adain_jax.inference.stylizer import Stylizer
 
     if options.size < 16:
         raise UsageError("--size must be at least 16")

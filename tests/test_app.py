@@ -20,15 +20,17 @@ import pytest
 from PIL import Image
 
 from adain_jax import Stylizer, mix
-from adain_jax.images import PictureError, read_mask, read_picture
+from adain_jax.images.files import PictureError, read_mask, read_picture
 from adain_jax.style import Style
 
 pytest.importorskip("streamlit", reason="the web page needs the extra `app`")
 
 from streamlit.testing.v1 import AppTest
 
-from adain_jax.app import painting
-from adain_jax.app.painting import (
+from adain_jax.app import renderer
+from adain_jax.app.gallery import LONGEST, MAX_BYTES, OWN, Shelf, Upload, receive
+from adain_jax.app.limiter import BusyError, Turns
+from adain_jax.app.renderer import (
     MAX_POINTS,
     SIZES,
     Brushed,
@@ -40,8 +42,6 @@ from adain_jax.app.painting import (
     load_stylizer,
     strokes,
 )
-from adain_jax.app.shelf import LONGEST, MAX_BYTES, OWN, Shelf, Upload, receive
-from adain_jax.app.turns import BusyError, Turns
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -225,7 +225,7 @@ def test_who_leaves_the_line_gives_up_the_place() -> None:
 
 def test_when_too_many_wait_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = Turns(at_once=1, waiting=0)
-    monkeypatch.setattr(painting, "TURNS", turns)
+    monkeypatch.setattr(renderer, "TURNS", turns)
     with turns.turn(lambda ahead: None):
         page = AppTest.from_file(ROOT / "app.py").run()
         assert "try again" in page.warning[0].value
@@ -238,7 +238,7 @@ def test_networks_are_offered_where_their_weights_are(
 ) -> None:
     monkeypatch.setenv("ADAIN_JAX_DATA", str(tmp_path))
     turns = Turns(at_once=1, waiting=0)
-    monkeypatch.setattr(painting, "TURNS", turns)
+    monkeypatch.setattr(renderer, "TURNS", turns)
 
     def lists() -> list[str]:
         return [one.label for one in AppTest.from_file(ROOT / "app.py").run().selectbox]

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adain_jax.buckets import Buckets
+from adain_jax.inference.buckets import Buckets
 
 size = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 

@@ -9,12 +9,13 @@ from conftest import random_layers
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from adain_jax import Style, Stylizer, large
-from adain_jax.memory import SMALLEST
+from adain_jax import Style, Stylizer
+from adain_jax.inference import large
+from adain_jax.inference.memory import SMALLEST
+from adain_jax.inference.stylizer import NETWORKS
+from adain_jax.inference.tiles import extent_of_windows, frame_of, windows
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale
-from adain_jax.stylizer import NETWORKS
-from adain_jax.tiles import extent_of_windows, frame_of, windows
 
 rng = np.random.default_rng(0)
 
@@ -297,7 +298,7 @@ def test_frames_are_hardly_larger_than_what_they_hold(size):
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_automatic_tile_fits_into_the_free_memory(name, monkeypatch):
-    from adain_jax import memory
+    from adain_jax.inference import memory
 
     per_pixel = NETWORKS[name].bytes_per_pixel
     for free in (1 << 26, 1 << 29, 1 << 33):
@@ -311,7 +312,7 @@ def test_the_automatic_tile_fits_into_the_free_memory(name, monkeypatch):
 
 
 def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
-    from adain_jax import memory
+    from adain_jax.inference import memory
 
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     of_the_machine = memory.free_host_memory()

@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from adain_jax.nn import bind, layers, winograd
+from adain_jax.nn import bind, layers
+from adain_jax.nn.cpu import winograd
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder, VGG19Network
 from adain_jax.style import Style

@@ -22,7 +22,7 @@ from adain_jax.cli import train as command
 from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import Checkpoints
 from adain_jax.training.config import Config
-from adain_jax.training.records import read_metrics
+from adain_jax.training.run_dir import read_metrics
 from adain_jax.training.step import initial_state
 
 pytestmark = pytest.mark.usefixtures("programs_of_training")

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from adain_jax import strips
 from adain_jax.cli import infer
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images import PictureError, load_image, picture_size, read_pixels, save_picture
+from adain_jax.images import streaming
+from adain_jax.images.files import PictureError, load_image, picture_size, read_pixels, save_picture
 
 pyvips = pytest.importorskip("pyvips", reason="the extra large is not installed")
 
@@ -31,7 +31,7 @@ GREY = RGB[..., 0].copy()
 
 @pytest.fixture(autouse=True)
 def large(monkeypatch):
-    monkeypatch.setattr(strips, "LARGE", 0)
+    monkeypatch.setattr(streaming, "LARGE", 0)
 
 
 def by_pillow(path):
@@ -173,7 +173,7 @@ def test_everything_else_is_pillow_s(tmp_path, monkeypatch, name, image, options
         image.save(path, **options)
     pixels = read_pixels(path)
     assert not isinstance(pixels, np.memmap)
-    monkeypatch.setattr(strips, "LARGE", 1 << 26)
+    monkeypatch.setattr(streaming, "LARGE", 1 << 26)
     np.testing.assert_array_equal(pixels, read_pixels(path))
     if name in ("turned.png", "turned.tif", "late.png"):
         np.testing.assert_array_equal(pixels, RGB[::-1, ::-1])
@@ -185,14 +185,14 @@ def test_small_resized_and_cropped_pictures_are_pillow_s(tmp_path, monkeypatch):
     assert isinstance(read_pixels(path, size=W), np.memmap)  # which is its size
     assert not isinstance(read_pixels(path, size=W - 1), np.memmap)
     assert not isinstance(read_pixels(path, crop=True), np.memmap)
-    monkeypatch.setattr(strips, "LARGE", H * W)
+    monkeypatch.setattr(streaming, "LARGE", H * W)
     assert not isinstance(read_pixels(path), np.memmap)
 
 
 def test_without_pyvips_all_is_pillow_s(tmp_path, monkeypatch):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     pixels = read_pixels(tmp_path / "a.png")
-    monkeypatch.setattr(strips, "_vips", lambda: None)
+    monkeypatch.setattr(streaming, "_vips", lambda: None)
     np.testing.assert_array_equal(read_pixels(tmp_path / "a.png"), RGB)
     assert not isinstance(read_pixels(tmp_path / "a.png"), np.memmap)
     save_picture(pixels, tmp_path / "b.png")
@@ -268,7 +268,7 @@ def test_damaged_bytes_give_what_pillow_gives_or_a_picture_error(tmp_path, data)
 
 
 def test_the_limit_is_checked_before_anything_is_decoded(tmp_path, monkeypatch):
-    monkeypatch.setattr(strips, "read", None)
+    monkeypatch.setattr(streaming, "read", None)
     for name in ("a.png", "a.tif"):
         Image.fromarray(RGB).save(tmp_path / name)
         for look in (read_pixels, picture_size):
@@ -283,8 +283,8 @@ def test_a_full_temporary_folder_is_named(tmp_path, monkeypatch):
     with file_size(RGB.nbytes - 1), pytest.raises(PictureError, match=message):
         read_pixels(tmp_path / "a.png")
     pixels = read_pixels(tmp_path / "a.png")
-    with file_size(RGB.nbytes - 1), pytest.raises(strips.NoRoomError, match=str(tmp_path)):
-        strips.empty_like(pixels)
+    with file_size(RGB.nbytes - 1), pytest.raises(streaming.NoRoomError, match=str(tmp_path)):
+        streaming.empty_like(pixels)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
@@ -313,10 +313,10 @@ def test_arrays_like_mapped_ones_are_mapped_too(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     pixels = read_pixels(tmp_path / "a.png")
     for like in (pixels, np.asarray(pixels), pixels[..., :3], pixels[10:20]):
-        assert isinstance(strips.empty_like(like), np.memmap)
-        assert strips.empty_like(like).shape == like.shape
+        assert isinstance(streaming.empty_like(like), np.memmap)
+        assert streaming.empty_like(like).shape == like.shape
     for other in (RGB, pixels + 1, pixels.astype(np.float32), np.empty_like(pixels)):
-        assert not isinstance(strips.empty_like(np.asarray(other)), np.memmap)
+        assert not isinstance(streaming.empty_like(np.asarray(other)), np.memmap)
     kept = keep_chroma_of_bytes(pixels, np.asarray(pixels[::-1]))
     assert isinstance(kept, np.memmap)
     np.testing.assert_array_equal(kept, keep_chroma_of_bytes(RGB, RGB[::-1]))
@@ -366,11 +366,11 @@ def run(tmp_path, monkeypatch):
     ],
 )
 def test_results_are_those_without_strips(run, monkeypatch, format_, options):
-    written, save = [], strips.write
-    monkeypatch.setattr(strips, "write", lambda *a: written.append(a[2]) or save(*a))
+    written, save = [], streaming.write
+    monkeypatch.setattr(streaming, "write", lambda *a: written.append(a[2]) or save(*a))
     ours = run("strips", *options)
     assert written == [format_]
-    monkeypatch.setattr(strips, "LARGE", 1 << 26)
+    monkeypatch.setattr(streaming, "LARGE", 1 << 26)
     expected = run("whole", *options)
     assert written == [format_]
     assert list(ours) == list(expected)
@@ -381,14 +381,14 @@ def test_results_are_those_without_strips(run, monkeypatch, format_, options):
 READ = """
 import sys, threading
 from pathlib import Path
-from adain_jax import strips
-from adain_jax.images import read_pixels, save_picture
+from adain_jax.images import streaming
+from adain_jax.images.files import read_pixels, save_picture
 
 def anonymous():  # MiB of memory that no file stands behind
     status = Path("/proc/self/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) // 1024
 
-strips.LARGE = int(sys.argv[2])
+streaming.LARGE = int(sys.argv[2])
 before, peak, done = anonymous(), 0, threading.Event()
 
 def watch():

@@ -7,8 +7,8 @@ import pytest
 from conftest import random_layers
 
 from adain_jax import Style, Stylizer, mix, weights
+from adain_jax.inference.stylizer import NETWORKS
 from adain_jax.nn import bind
-from adain_jax.stylizer import NETWORKS
 from adain_jax.weights import WeightsError
 
 rng = np.random.default_rng(0)

@@ -11,14 +11,14 @@ from PIL import Image
 
 from adain_jax import weights
 from adain_jax.convert import convert
+from adain_jax.losses import gram_losses, style_losses, total_variation
 from adain_jax.nn import bind, vgg19
 from adain_jax.nn.fast import mean_pool
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config
-from adain_jax.training.losses import gram_losses, style_losses, total_variation
-from adain_jax.training.records import Metrics, RunError, agree, plot, read_metrics
+from adain_jax.training.run_dir import Metrics, RunError, agree, plot, read_metrics
 from adain_jax.training.step import (
     initial_state,
     make_train_step,

@@ -13,7 +13,9 @@ from starlette.formparsers import MultiPartParser
 from streamlit.delta_generator import DeltaGenerator
 
 from adain_jax import Stylizer, weights
-from adain_jax.app.painting import (
+from adain_jax.app.gallery import MAX_BYTES, OWN, Shelf, Upload, receive
+from adain_jax.app.limiter import BusyError
+from adain_jax.app.renderer import (
     MAX_STYLES,
     SIZES,
     STYLE_SIZE,
@@ -27,10 +29,8 @@ from adain_jax.app.painting import (
     load_stylizer,
     strokes,
 )
-from adain_jax.app.shelf import MAX_BYTES, OWN, Shelf, Upload, receive
-from adain_jax.app.turns import BusyError
 from adain_jax.app.widgets import brush, gallery
-from adain_jax.images import PictureError
+from adain_jax.images.files import PictureError
 from adain_jax.weights import Model, WeightsError
 
 # Uploads stay in memory while they arrive, where Starlette would put those over 1 MB into a file.

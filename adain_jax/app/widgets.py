@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from adain_jax.app.shelf import Upload
+from adain_jax.app.gallery import Upload
 
 
 def _source(name: str) -> str:

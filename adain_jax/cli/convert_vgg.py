@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.run import UsageError, run
+from adain_jax.cli.command import UsageError, run
 
 if TYPE_CHECKING:
     from adain_jax.convert import Converted

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from adain_jax.cli.run import UsageError, run
+from adain_jax.cli.command import UsageError, run
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,7 +142,7 @@ def _infer(options: Options) -> int:
     timing = Timing()
     _check(options)
     if not options.no_compilation_cache:
-        from adain_jax.compilation import keep_programs
+        from adain_jax.inference.compilation_cache import keep_programs
 
         keep_programs()
     timing.mark("imports")
@@ -200,7 +200,7 @@ def _run_class(options: Options) -> "type[Run]":
 
 
 def _check(options: Options) -> None:
-    from adain_jax.memory import SMALLEST
+    from adain_jax.inference.memory import SMALLEST
 
     styles = len(options.style) + len(options.style_file)
     if not styles:
@@ -243,7 +243,7 @@ class Run:
 
     def __init__(self, options: Options, report: "Report"):
         from adain_jax.cli import jobs
-        from adain_jax.stylizer import Stylizer
+        from adain_jax.inference.stylizer import Stylizer
 
         self.options = options
         self.report = report
@@ -322,7 +322,7 @@ class Run:
         self, patterns: Iterable[Path], outcomes: dict[str, str], **searching: Any
     ) -> list["Source"]:
         from adain_jax.cli import jobs
-        from adain_jax.images import PictureError
+        from adain_jax.images.files import PictureError
 
         found = []
         for source in jobs.expand(patterns, **searching):
@@ -336,13 +336,13 @@ class Run:
     # Styles
 
     def _read_style(self, index: int) -> "np.ndarray":
-        from adain_jax.images import read_pixels
+        from adain_jax.images.files import read_pixels
 
         return read_pixels(self.style_pictures[index].path, **self.style_reading)
 
     def _encode_styles(self, readers: ThreadPoolExecutor, open_jobs: list["Job"]) -> None:
         """Encodes each style that some result needs, once."""
-        from adain_jax.images import PictureError
+        from adain_jax.images.files import PictureError
         from adain_jax.style import Style, StyleError
 
         pictures = len(self.style_pictures)
@@ -429,7 +429,7 @@ class Run:
         self, readers: ThreadPoolExecutor, needed: set[int]
     ) -> dict[int, tuple[int, int]]:
         """The size each content will have, from the files' headers."""
-        from adain_jax.images import PictureError, picture_size
+        from adain_jax.images.files import PictureError, picture_size
 
         def size(index: int) -> tuple[int, int]:
             return picture_size(self.contents[index].path, **self.content_reading)
@@ -464,7 +464,7 @@ class Run:
         """The contents of a batch of jobs, uint8 (h, w, 3 or 4), or what is wrong with them."""
         import numpy as np
 
-        from adain_jax.images import PictureError, read_pixels
+        from adain_jax.images.files import PictureError, read_pixels
 
         pictures: dict[int, np.ndarray | Exception] = {}
         for index in {job.content for job in batch}:
@@ -484,7 +484,7 @@ class Run:
         import numpy as np
 
         from adain_jax.color import keep_chroma_of_bytes
-        from adain_jax.images import PictureError
+        from adain_jax.images.files import PictureError
         from adain_jax.style import Style
 
         jobs, contents, styles, masks = [], [], [], None
@@ -525,7 +525,7 @@ class Run:
         import numpy as np
 
         from adain_jax.color import coral
-        from adain_jax.pixels import to_float
+        from adain_jax.images.dtypes import to_float
         from adain_jax.style import Style, mix
 
         if self.options.preserve_color == "coral":
@@ -543,20 +543,20 @@ class Run:
         return Style.stack(styles) if self.options.mask else styles[0]
 
     def _masks(self, shape: tuple[int, int]) -> list["np.ndarray"]:
-        from adain_jax.images import read_mask
+        from adain_jax.images.files import read_mask
 
         return [read_mask(path, shape, **self.content_reading) for path in self.options.mask]
 
     # Results
 
     def _save(self, job: "Job", picture: "np.ndarray") -> None:
-        from adain_jax.images import save_picture
+        from adain_jax.images.files import save_picture
 
         job.output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(picture, job.output, quality=self.options.quality)
 
     def _saved(self, job: "Job", future: "Future[None]") -> None:
-        from adain_jax.images import PictureError
+        from adain_jax.images.files import PictureError
 
         try:
             future.result()
@@ -574,14 +574,14 @@ class Run:
     def _add_to_sheet(self, job: "Job", content: "np.ndarray", result: "np.ndarray") -> None:
         column = job.styles[0] if len(job.styles) == 1 else 0
         if self.options.grid and job.content < 12 and column < 12:
-            from adain_jax.grid import shrink
+            from adain_jax.images.contact_sheet import shrink
 
             self.sheet[job.content + 1, 0] = shrink(content)
             self.sheet[job.content + 1, column + 1] = shrink(result)
 
     def _write_grid(self) -> None:
-        from adain_jax.grid import contact_sheet
-        from adain_jax.images import save_picture
+        from adain_jax.images.contact_sheet import contact_sheet
+        from adain_jax.images.files import save_picture
 
         columns = sorted({column for _, column in self.sheet if column})
         rows = sorted({row for row, _ in self.sheet})

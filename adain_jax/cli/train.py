@@ -2,7 +2,7 @@
 
 import tyro
 
-from adain_jax.cli.run import run
+from adain_jax.cli.command import run
 from adain_jax.training.config import Config
 
 

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adain_jax.cli import jobs
+from adain_jax.cli.command import UsageError
 from adain_jax.cli.infer import Options, Run, _progress
 from adain_jax.cli.jobs import Job, Source
-from adain_jax.cli.run import UsageError
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images import SUFFIXES, PictureError
+from adain_jax.images.files import SUFFIXES, PictureError
 from adain_jax.style import Style, mix
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from adain_jax import weights
-from adain_jax.convert import naming, sources
+from adain_jax.convert import key_tables, sources
 from adain_jax.convert.errors import ConversionError
 from adain_jax.weights import Kind, Layers
 
@@ -66,7 +66,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
     path = Path(source)
     arrays = sources.read(path)
     try:
-        network = naming.recognise(arrays)
+        network = key_tables.recognise(arrays)
     except ConversionError as error:
         raise ConversionError(
             "\n".join(f"{path}: {line}" for line in str(error).splitlines())
@@ -92,7 +92,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
 def normalised(converted: Converted, folder: Path) -> Converted:
     """The encoder with every filter scaled to a mean activation of 1 over a folder of pictures."""
     from adain_jax.convert.activations import mean_activations, normalise
-    from adain_jax.images import find_pictures, read_picture
+    from adain_jax.images.files import find_pictures, read_picture
 
     pictures = (read_picture(path, size=256, crop=True) for path in find_pictures(folder))
     layers = normalise(converted.layers, mean_activations(converted.layers, pictures))

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from adain_jax.convert import caffe, pickled, torch7
+from adain_jax.convert import caffe, torch7, torch_pickle
 from adain_jax.convert.errors import ConversionError
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -35,9 +35,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if head.startswith(_HDF5_MAGIC):
         return _read_keras(path)
     if head.startswith(b"PK"):
-        return _read_npz(path) if _is_npz(path) else _tensors(pickled.read(path), path)
+        return _read_npz(path) if _is_npz(path) else _tensors(torch_pickle.read(path), path)
     if head.startswith(b"\x80"):
-        return _tensors(pickled.read(path), path)
+        return _tensors(torch_pickle.read(path), path)
     if path.suffix == ".t7" or head[:4] in (b"\x03\0\0\0", b"\x04\0\0\0"):  # a table or an object
         return torch7.read(path)
     if path.suffix == ".safetensors":

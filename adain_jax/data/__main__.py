@@ -7,7 +7,7 @@ from typing import Annotated
 
 import tyro
 
-from adain_jax.cli.run import UsageError, run
+from adain_jax.cli.command import UsageError, run
 
 
 @dataclass(frozen=True)

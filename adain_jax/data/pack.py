@@ -10,7 +10,7 @@ from typing import Any
 
 from adain_jax.data.sources import DataError, import_tfds
 from adain_jax.files import atomic_path, write_atomically
-from adain_jax.images import PictureError, find_pictures, load_image, picture_size
+from adain_jax.images.files import PictureError, find_pictures, load_image, picture_size
 
 
 def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:

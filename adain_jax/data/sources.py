@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from adain_jax.images import PictureError, find_pictures, load_image
+from adain_jax.images.files import PictureError, find_pictures, load_image
 
 
 class DataError(Exception):

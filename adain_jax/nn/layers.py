@@ -18,7 +18,7 @@ from flax import nnx
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from adain_jax.nn import winograd
+from adain_jax.nn.cpu import winograd
 
 Frame = Float[Array, "n h w c"]
 Size = Int[Array, "n 2"]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from adain_jax.cli.run import run
+from adain_jax.cli.command import run
 
 _Path = tyro.conf.arg(metavar="PATH")
 _Source = Annotated[str, tyro.conf.arg(metavar="SRC")]
@@ -78,7 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _plot(options: Plot) -> None:
-    from adain_jax.training.records import plot
+    from adain_jax.training.run_dir import plot
 
     plot(options.runs, options.output)
     print(f"curves in {options.output}")
@@ -89,7 +89,7 @@ def _export(options: Export) -> None:
 
     from adain_jax.training.checkpoints import Checkpoints, export
     from adain_jax.training.config import Config
-    from adain_jax.training.records import RunError
+    from adain_jax.training.run_dir import RunError
     from adain_jax.training.step import initial_state
 
     file = options.folder / "config.json"
@@ -109,10 +109,10 @@ def _mirror(options: Mirror) -> None:
     import numpy as np
 
     from adain_jax import weights
-    from adain_jax.cli.run import UsageError
+    from adain_jax.cli.command import UsageError
     from adain_jax.data.pipeline import Batches
     from adain_jax.data.sources import Pictures, open_source
-    from adain_jax.training.mirror import CROP, mirror
+    from adain_jax.training.closed_form_init import CROP, mirror
 
     if options.pictures < 2:
         raise UsageError("--pictures must be at least 2")

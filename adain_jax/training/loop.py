@@ -13,13 +13,13 @@ from typing import Any
 import jax
 
 from adain_jax import weights
-from adain_jax.cli.run import UsageError
+from adain_jax.cli.command import UsageError
 from adain_jax.data.pipeline import Batch, Batches, one_ahead
 from adain_jax.data.sources import Pictures, open_source
-from adain_jax.images import save_picture
+from adain_jax.images.files import save_picture
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
-from adain_jax.training.records import Metrics, RunError, agree, plot
+from adain_jax.training.run_dir import Metrics, RunError, agree, plot
 from adain_jax.training.step import (
     KINDS,
     State,

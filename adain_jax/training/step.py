@@ -13,14 +13,14 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from adain_jax import weights
+from adain_jax.images.dtypes import to_float
+from adain_jax.losses import content_loss, gram_losses, style_losses, total_variation
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
-from adain_jax.pixels import to_float
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
-from adain_jax.training.losses import content_loss, gram_losses, style_losses, total_variation
 
 Params = Mapping[str, Any]
 Measurements = dict[str, Float[Array, ""]]

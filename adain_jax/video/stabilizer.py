@@ -19,9 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from adain_jax.pixels import from_float, to_float
+from adain_jax.images.dtypes import from_float, to_float
+from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style
-from adain_jax.stylizer import Stylizer
 
 SMOOTHING = 0.5  # seconds after which 1/e of a change of statistics is still missing
 KEPT = 0.8  # share of the previous result where nothing changed

@@ -14,14 +14,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from adain_jax import memory, weights
-from adain_jax.buckets import Buckets, Size, power_of_two
-from adain_jax.large import Manner, encode_style_large, stylise_large
+from adain_jax import weights
+from adain_jax.images.dtypes import from_float, to_float
+from adain_jax.inference import memory
+from adain_jax.inference.buckets import Buckets, Size, power_of_two
+from adain_jax.inference.large import Manner, encode_style_large, stylise_large
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.nn.vgg19 import VGG19Network
-from adain_jax.pixels import from_float, to_float
 from adain_jax.style import AnyArray, Style
 from adain_jax.weights import Model
 

@@ -17,14 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from adain_jax import strips
-from adain_jax.buckets import Size
-from adain_jax.memory import MEMORY, free_memory, release_memory
-from adain_jax.nn import bind
-from adain_jax.nn.network import Scale, StyleNetwork
-from adain_jax.pixels import from_float, to_float
-from adain_jax.style import AnyArray, Style, combine, statistics
-from adain_jax.tiles import (
+from adain_jax.images import streaming
+from adain_jax.images.dtypes import from_float, to_float
+from adain_jax.inference.buckets import Size
+from adain_jax.inference.memory import MEMORY, free_memory, release_memory
+from adain_jax.inference.tiles import (
     Cut,
     Tile,
     Window,
@@ -34,6 +31,9 @@ from adain_jax.tiles import (
     tile_by_tile,
     windows,
 )
+from adain_jax.nn import bind
+from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.style import AnyArray, Style, combine, statistics
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
@@ -119,7 +119,7 @@ def stylise_large(
     halo = max(
         decoder if i in kept else encoder + decoder for i, (encoder, decoder) in enumerate(reaches)
     )
-    result = strips.empty_like(picture)
+    result = streaming.empty_like(picture)
     for section in sections:
         tiles = section.cut(halo, network.strides[-1])
         of_section = manner._replace(masks=section.shares())

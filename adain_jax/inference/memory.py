@@ -5,7 +5,7 @@ import math
 import sys
 from pathlib import Path
 
-from adain_jax.buckets import Size
+from adain_jax.inference.buckets import Size
 
 WHOLE = 1280 << 20  # bytes that the computation of a picture in one piece may take
 MEMORY = 640 << 20  # and that of a tile, beside which features wait; larger ones are hardly faster

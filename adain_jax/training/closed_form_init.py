@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from adain_jax.images.dtypes import to_float
 from adain_jax.nn import bind
 from adain_jax.nn.layers import Frame, ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.vgg19 import DECODER_CHANNELS, UPSAMPLING, VGG19Encoder
-from adain_jax.pixels import to_float
 from adain_jax.weights import Layers
 
 CROP = 128

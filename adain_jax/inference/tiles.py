@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Int
 
-from adain_jax.buckets import Size
+from adain_jax.inference.buckets import Size
 from adain_jax.style import AnyArray
 
 

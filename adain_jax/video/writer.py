@@ -18,10 +18,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from adain_jax.files import atomic_path
-from adain_jax.images import save_picture
+from adain_jax.images.files import save_picture
+from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
-from adain_jax.video.reading import Clip, Frame, VideoError
-from adain_jax.video.sound import Note, sound
+from adain_jax.video.reader import Clip, Frame, VideoError
 
 Write = Callable[[Frame], None]
 

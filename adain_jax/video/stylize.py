@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style
-from adain_jax.stylizer import Stylizer
 from adain_jax.video.color import Pixels
-from adain_jax.video.reading import Clip, Frame
+from adain_jax.video.reader import Clip, Frame
 from adain_jax.video.stabilizer import Stabilizer
-from adain_jax.video.writing import Write
+from adain_jax.video.writer import Write
 
 T = TypeVar("T")
 

@@ -17,8 +17,8 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
-from adain_jax import strips
 from adain_jax.files import atomic_path
+from adain_jax.images import streaming
 
 Picture = Float[np.ndarray, "h w c"]
 Pixels = UInt8[np.ndarray, "h w c"]
@@ -83,7 +83,8 @@ def read_pixels(
 ) -> Pixels:
     """What `read_picture` reads, as uint8 (h, w, 3) or (h, w, 4).
 
-    Large plain TIFF and PNG files that keep their size are read by strips, see `adain_jax.strips`:
+    Large plain TIFF and PNG files that keep their size are read by strips, see
+    `adain_jax.images.streaming`:
     the array then maps a temporary file.
 
     Raises:
@@ -92,8 +93,8 @@ def read_pixels(
     with _named(path), open_image(path) as image:
         target = _target(image, size, path, max_pixels)
         kept = target == image.size and not crop and _orientation(image) == 1
-        if kept and strips.readable(image):
-            return strips.read(path, image)
+        if kept and streaming.readable(image):
+            return streaming.read(path, image)
         return np.asarray(_load(image, target, crop=crop, keep_alpha=keep_alpha))
 
 
@@ -181,8 +182,8 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
     pixels = to_bytes(picture)
     try:
         with atomic_path(path) as temporary:
-            if strips.writable(pixels, format_):
-                strips.write(pixels, temporary, format_)
+            if streaming.writable(pixels, format_):
+                streaming.write(pixels, temporary, format_)
             else:
                 _save(Image.fromarray(pixels), temporary, format_, quality)
     except (OSError, ValueError) as error:
@@ -269,7 +270,7 @@ def _named(path: str | Path | BinaryIO) -> Iterator[None]:
         yield
     except PictureError:
         raise
-    except strips.NoRoomError as error:
+    except streaming.NoRoomError as error:
         raise PictureError(f"{path}: {error}") from error
     except Exception as error:  # decoders fail in their own ways on damaged files
         raise PictureError(f"{path}: damaged picture ({_line(error)})") from error

@@ -14,12 +14,12 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from adain_jax import Stylizer, mix
-from adain_jax.app.shelf import LONGEST, Upload
-from adain_jax.app.turns import Turns
+from adain_jax.app.gallery import LONGEST, Upload
+from adain_jax.app.limiter import Turns
 from adain_jax.color import coral, keep_chroma
-from adain_jax.images import to_bytes
+from adain_jax.images.files import to_bytes
+from adain_jax.inference.stylizer import Content
 from adain_jax.style import Style
-from adain_jax.stylizer import Content
 from adain_jax.weights import Model
 
 Color = Literal["none", "coral", "luminance"]

@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
-from adain_jax.images import (
+from adain_jax.images.files import (
     MAX_PIXELS,
     SUFFIXES,
     PictureError,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adain_jax.images import Picture, Pixels, to_bytes
+from adain_jax.images.files import Picture, Pixels, to_bytes
 
 CELL = 256
 _LABEL = 22

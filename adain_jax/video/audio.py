@@ -11,7 +11,7 @@ from av import AudioResampler, Packet
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 
-from adain_jax.video.reading import Clip, opened
+from adain_jax.video.reader import Clip, opened
 
 Note = Callable[[str], None]
 

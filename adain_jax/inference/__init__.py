@@ -1,0 +1,1 @@
+"""The engine: batched inference on pictures of any size, in tiles where memory asks for it."""

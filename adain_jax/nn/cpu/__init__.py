@@ -1,0 +1,1 @@
+"""What only CPUs need: faster convolutions than XLA's own."""
