@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 
 from adain_jax.nn.layers import Frame
 from adain_jax.nn.vgg19 import Taps
-from adain_jax.style import Style, statistics
+from adain_jax.style import Style, adain, statistics
 
 Scalar = Float[Array, ""]
 
@@ -49,6 +49,48 @@ def gram_losses(
         squares = jnp.square(gram(tap) - gram(style)).mean(-1)
         losses[name] = squares.mean() if mean_over_channels else squares.sum(-1).mean()
     return losses
+
+
+def adain_losses(
+    taps: Taps,
+    content_relu4_1: Frame,
+    style_taps: Taps,
+    *,
+    content_target: str = "adain",
+    style_statistic: str = "moments",
+    mean_over_channels: bool = False,
+) -> dict[str, Scalar]:
+    """The losses of equations 12 and 13 of stylized pictures, unweighted.
+
+    Args:
+        taps: VGG19's features of the stylized pictures.
+        content_relu4_1: of the contents.
+        style_taps: of the styles.
+        content_target: "adain", the output of AdaIN, or "content", the content's own features.
+        style_statistic: "moments" (eq. 13) or "gram".
+        mean_over_channels: the style loss averages over channels instead of summing.
+
+    Returns:
+        `content_loss`; `style_loss`, the sum of `style_loss/relu1_1` ... `style_loss/relu4_1`.
+    """
+    styles = tuple(statistics(tap) for tap in style_taps)
+    target = content_relu4_1
+    if content_target == "adain":
+        target = adain(content_relu4_1, styles[-1])
+    if style_statistic == "gram":
+        layers = gram_losses(taps, style_taps, mean_over_channels=mean_over_channels)
+    else:
+        layers = style_losses(taps, styles, mean_over_channels=mean_over_channels)
+    return {
+        "content_loss": content_loss(taps.relu4_1, target),
+        "style_loss": sum(layers.values(), jnp.zeros(())),
+        **{f"style_loss/{name}": value for name, value in layers.items()},
+    }
+
+
+def pixel_loss(pictures: Frame, target: Frame) -> Scalar:
+    """Mean absolute difference of pixels."""
+    return jnp.abs(pictures - target).mean()
 
 
 def total_variation(pictures: Frame) -> Scalar:

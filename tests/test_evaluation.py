@@ -98,3 +98,20 @@ def test_what_cannot_be_measured_is_said_in_one_line(pairs, capsys, options, cod
     assert result[0] == code
     assert message in result[2]
     assert result[2].count("\n") == 1
+
+
+def test_woven_texture_is_the_amplitude_of_the_pattern_in_flat_areas():
+    yy, xx = np.mgrid[:64, :64]
+    content = np.full((64, 64, 3), 0.5, np.float32)
+    content[:, 32:] += rng.normal(0, 0.1, (64, 32, 3)).astype(np.float32)  # not flat
+    patterns = {
+        "smooth": 0.2 * xx / 64,
+        "checker": 5 / 255 * (-1.0) ** (xx + yy),
+        "columns": 5 / 255 * (-1.0) ** xx,
+        "textured": np.where(xx < 32, 0, 5 / 255 * (-1.0) ** (xx + yy)),  # where it is not flat
+    }
+    results = np.stack([0.5 + pattern[..., None].repeat(3, -1) for pattern in patterns.values()])
+    contents = np.broadcast_to(content, results.shape)
+    measured = jax.device_get(evaluation.woven_texture(contents, results.astype(np.float32)))
+    np.testing.assert_allclose(measured["checker"], [0, 5, 0, 0], atol=0.02)
+    np.testing.assert_allclose(measured["scratches"], [0, 0, 5 / 2**0.5, 0], atol=0.02)
