@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 from adain_jax import weights
-from adain_jax.weights import CHANNELS, Kind, Layers
+from adain_jax.weights import Kind, Layers
 
 AS_FOR_USERS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
@@ -32,12 +32,11 @@ def random_layers(kind: Kind, seed: int = 0) -> Layers:
     """He-normal kernels and small biases, so that activations keep their size."""
     rng = np.random.default_rng(seed)
 
-    def layer(c_in: int, c_out: int) -> dict[str, np.ndarray]:
-        kernel = rng.standard_normal((3, 3, c_in, c_out)) * np.sqrt(2 / (9 * c_in))
-        bias = 0.01 * rng.standard_normal(c_out)
-        return {"kernel": kernel.astype(np.float32), "bias": bias.astype(np.float32)}
+    def parameter(shape: tuple[int, ...]) -> np.ndarray:
+        scale = 0.01 if len(shape) == 1 else np.sqrt(2 / np.prod(shape[:3]))
+        return (scale * rng.standard_normal(shape)).astype(np.float32)
 
-    return {name: layer(*channels) for name, channels in CHANNELS[kind].items()}
+    return weights.nest({key: parameter(shape) for key, shape in weights.shapes(kind).items()})
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,14 @@ tables below say which of them are convolutions. *Names* are caffe's `conv1_1` a
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from adain_jax.convert.errors import ConversionError
-from adain_jax.weights import CHANNELS, Kind, Layers
+from adain_jax.weights import Kind, Layers, shapes
 
-# Module numbers of the layers, in the order of CHANNELS. Module 0 of the sequential encoder is 1x1.
+# Module numbers of the layers, from input to output. Module 0 of the sequential encoder is 1x1.
 _NUMBERS: dict[str, tuple[Kind, list[int]]] = {
     "sequential encoder": ("vgg19-encoder", [2, 5, 9, 12, 16, 19, 22, 25, 29]),
     "torchvision": ("vgg19-encoder", [0, 2, 5, 7, 10, 12, 14, 16, 19]),
@@ -74,22 +75,23 @@ def recognise(arrays: Mapping[str, np.ndarray]) -> Network:
 
     layers: Layers = {}
     used: set[tuple[str, str]] = set()
-    for layer, (c_in, c_out) in CHANNELS[kind].items():
-        layers[layer] = {}
-        for part, shape in (("kernel", (3, 3, c_in, c_out)), ("bias", (c_out,))):
-            found = sources[layer], part
-            if found not in parsed:
-                problems.append(f"{layer}: no {part} (of module {sources[layer]})")
-                continue
-            used.add(found)
-            array = _to_layout(arrays[parsed[found]], shape)
-            if array is None:
-                had = arrays[parsed[found]].shape
-                problems.append(f"{parsed[found]}: shape {had} does not fit {layer}, {shape}")
-            elif not np.isfinite(array).all():
-                problems.append(f"{parsed[found]}: holds values that are not finite")
-            else:
-                layers[layer][part] = array.astype(np.float64)
+    expected = shapes(kind)
+    for layer, part in product(_layers(kind), ("kernel", "bias")):
+        shape = expected[f"{layer}.{part}"]
+        own = layers.setdefault(layer, {})
+        found = sources[layer], part
+        if found not in parsed:
+            problems.append(f"{layer}: no {part} (of module {sources[layer]})")
+            continue
+        used.add(found)
+        array = _to_layout(arrays[parsed[found]], shape)
+        if array is None:
+            had = arrays[parsed[found]].shape
+            problems.append(f"{parsed[found]}: shape {had} does not fit {layer}, {shape}")
+        elif not np.isfinite(array).all():
+            problems.append(f"{parsed[found]}: holds values that are not finite")
+        else:
+            own[part] = array.astype(np.float64)
 
     preprocessing = None
     if naming == "sequential encoder":
@@ -118,7 +120,7 @@ def _table(
         top = arrays[parsed["conv4_1", "kernel"]].shape if "conv4_1" in names else ()
         decoder = top in ((256, 512, 3, 3), (3, 3, 512, 256))
         kind: Kind = "vgg19-decoder" if decoder else "vgg19-encoder"
-        return kind, "names", {layer: layer for layer in CHANNELS[kind]}
+        return kind, "names", {layer: layer for layer in _layers(kind)}
     if not numbers:
         raise ConversionError(
             "no layer names are known: expected numbers (0.weight), conv1_1 or block1_conv1"
@@ -129,7 +131,15 @@ def _table(
 
     naming = max(_NUMBERS, key=known)
     kind, table = _NUMBERS[naming]
-    return kind, naming, dict(zip(CHANNELS[kind], map(str, table), strict=True))
+    return kind, naming, dict(zip(_layers(kind), map(str, table), strict=True))
+
+
+def _layers(kind: Kind) -> list[str]:
+    """The names of a network's layers, from its input to its output."""
+    from adain_jax.nn.vgg19 import BLOCKS
+
+    names = [name for block in BLOCKS for name in block]
+    return names if kind == "vgg19-encoder" else names[::-1]
 
 
 def _to_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

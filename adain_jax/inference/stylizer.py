@@ -20,6 +20,7 @@ from adain_jax.inference import memory
 from adain_jax.inference.buckets import Buckets, Size, power_of_two
 from adain_jax.inference.large import Manner, encode_style_large, stylise_large
 from adain_jax.nn import bind
+from adain_jax.nn.distilled import DistilledNetwork
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import Scale, StyleNetwork
 from adain_jax.nn.vgg19 import VGG19Network
@@ -31,7 +32,11 @@ Pictures = Picture | Float[AnyArray, "n h w 3"] | UInt8[AnyArray, "n h w 3"] | S
 Params = Mapping[str, Any]
 T = TypeVar("T")
 
-NETWORKS: dict[Model, type[StyleNetwork]] = {"fast": FastNetwork, "vgg19": VGG19Network}
+NETWORKS: dict[Model, type[StyleNetwork]] = {
+    "fast": FastNetwork,
+    "distilled": DistilledNetwork,
+    "vgg19": VGG19Network,
+}
 CONTENT_FRAMES = 8
 STYLE_FRAMES = 4
 

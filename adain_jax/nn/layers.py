@@ -57,6 +57,23 @@ class ReflectConv(nnx.Module):
         return convolve(x, kernel) + bias
 
 
+class PointwiseConv(nnx.Module):
+    """1x1 convolution: the same linear map at every position.
+
+    Parameters: `kernel` float32 (1, 1, c_in, c_out) and `bias` float32 (c_out,).
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
+        initialise = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        self.kernel = nnx.Param(initialise(rngs.params(), (1, 1, c_in, c_out)))
+        self.bias = nnx.Param(jnp.zeros(c_out))
+
+    def __call__(self, x: Frame) -> Frame:
+        """Maps (n, h, w, c_in) to (n, h, w, c_out)."""
+        kernel = self.kernel[0, 0]
+        return x.astype(kernel.dtype) @ kernel + self.bias[...]
+
+
 class UpsampleConv(ReflectConv):
     """Nearest upsampling by 2, then `ReflectConv`, computed on the small map.
 

@@ -20,17 +20,14 @@ from adain_jax.nn.layers import (
     max_pool,
 )
 from adain_jax.nn.network import Scale, StyleNetwork
-from adain_jax.weights import CHANNELS
 
-ENCODER_CHANNELS = CHANNELS["vgg19-encoder"]
-DECODER_CHANNELS = CHANNELS["vgg19-decoder"]
 BLOCKS = (
     ("conv1_1", "conv1_2"),
     ("conv2_1", "conv2_2"),
     ("conv3_1", "conv3_2", "conv3_3", "conv3_4"),
     ("conv4_1",),
 )
-UPSAMPLING = tuple(names[-1] for names in BLOCKS[:3])  # the decoder's layers that begin with it
+"""The encoder's layers between its poolings; the decoder's are their mirror images."""
 
 
 class Taps(NamedTuple):
@@ -51,8 +48,15 @@ class VGG19Encoder(nnx.Module):
     """
 
     def __init__(self, *, rngs: nnx.Rngs):
-        for name, channels in ENCODER_CHANNELS.items():
-            setattr(self, name, ReflectConv(*channels, rngs=rngs))
+        self.conv1_1 = ReflectConv(3, 64, rngs=rngs)
+        self.conv1_2 = ReflectConv(64, 64, rngs=rngs)
+        self.conv2_1 = ReflectConv(64, 128, rngs=rngs)
+        self.conv2_2 = ReflectConv(128, 128, rngs=rngs)
+        self.conv3_1 = ReflectConv(128, 256, rngs=rngs)
+        self.conv3_2 = ReflectConv(256, 256, rngs=rngs)
+        self.conv3_3 = ReflectConv(256, 256, rngs=rngs)
+        self.conv3_4 = ReflectConv(256, 256, rngs=rngs)
+        self.conv4_1 = ReflectConv(256, 512, rngs=rngs)
 
     def __call__(self, x: Float[Array, "n h w 3"], size: Size | None = None) -> Taps:
         """The four taps of pictures in [0, 1]; `size` as in `adain_jax.nn.layers`."""
@@ -102,11 +106,18 @@ class Decoder(nnx.Module):
         c_in: int = 512,
         rngs: nnx.Rngs,
     ):
-        for name, (own_c_in, c_out) in DECODER_CHANNELS.items():
-            layer = UpsampleConv if name in UPSAMPLING else ReflectConv
-            setattr(self, name, layer(c_in if name == "conv4_1" else own_c_in, c_out, rngs=rngs))
-            if norm and name != "conv1_1":
-                setattr(self, f"{name}_norm", norm(c_out))
+        self.conv4_1 = ReflectConv(c_in, 256, rngs=rngs)
+        self.conv3_4 = UpsampleConv(256, 256, rngs=rngs)
+        self.conv3_3 = ReflectConv(256, 256, rngs=rngs)
+        self.conv3_2 = ReflectConv(256, 256, rngs=rngs)
+        self.conv3_1 = ReflectConv(256, 128, rngs=rngs)
+        self.conv2_2 = UpsampleConv(128, 128, rngs=rngs)
+        self.conv2_1 = ReflectConv(128, 64, rngs=rngs)
+        self.conv1_2 = UpsampleConv(64, 64, rngs=rngs)
+        self.conv1_1 = ReflectConv(64, 3, rngs=rngs)
+        if norm:
+            for name in (name for names in BLOCKS for name in names if name != "conv1_1"):
+                setattr(self, f"{name}_norm", norm(getattr(self, name).bias.shape[0]))
 
     def __call__(self, x: Float[Array, "n h w 512"], size: Size | None = None) -> Frame:
         """Maps features like relu4_1 to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped.

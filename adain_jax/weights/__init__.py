@@ -1,54 +1,44 @@
 """The project's weight files: safetensors with one kernel and bias per layer, read strictly.
 
-Keys are `conv1_1.kernel`, float (3, 3, c_in, c_out), and `conv1_1.bias`, float (c_out,), and so on;
-decoder layers are named after the encoder layer they mirror. The encoder takes RGB in [0, 1].
+Keys are the paths of a network's parameters, joined by dots: `conv1_1.kernel`, float
+(3, 3, c_in, c_out), `conv1_1.bias`, float (c_out,), and so on. Decoder layers of VGG19 are named after
+the encoder layer they mirror. The encoder takes RGB in [0, 1].
 """
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from adain_jax.files import write_atomically
 
-Model = Literal["fast", "vgg19"]
-Kind = Literal["fast", "vgg19-encoder", "vgg19-decoder"]
-Layers = dict[str, dict[str, Float[np.ndarray, "..."]]]
-
-_VGG19 = {
-    "conv1_1": (3, 64),
-    "conv1_2": (64, 64),
-    "conv2_1": (64, 128),
-    "conv2_2": (128, 128),
-    "conv3_1": (128, 256),
-    "conv3_2": (256, 256),
-    "conv3_3": (256, 256),
-    "conv3_4": (256, 256),
-    "conv4_1": (256, 512),
-}
-CHANNELS: dict[Kind, dict[str, tuple[int, int]]] = {
-    "fast": {
-        "half_1": (12, 24),
-        "quarter_1": (96, 64),
-        **{f"quarter_{i}": (64, 64) for i in (2, 3)},
-        "eighth_1": (64, 128),
-        **{f"eighth_{i}": (128, 128) for i in range(2, 8)},
-        "quarter_4": (128, 64),
-        **{f"quarter_{i}": (64, 64) for i in range(5, 9)},
-        "half_2": (64, 24),
-        "half_3": (24, 12),
-    },
-    "vgg19-encoder": _VGG19,
-    "vgg19-decoder": {name: (c, b) for name, (b, c) in reversed(_VGG19.items())},
-}
+Model = Literal["fast", "distilled", "vgg19"]
+Kind = Literal["fast", "distilled", "vgg19-encoder", "vgg19-decoder"]
+Layers = dict[str, Any]
+"""The parameters of a network: nested by the names of its layers, down to `kernel` and `bias`."""
 
 
 class WeightsError(Exception):
     """A weights file that is missing or not what it should be; the message says what and where."""
+
+
+def shapes(kind: Kind) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of a network, by its key."""
+    from adain_jax.nn import parameter_shapes
+    from adain_jax.nn.distilled import DistilledNetwork
+    from adain_jax.nn.fast import FastNetwork
+    from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
+
+    networks: dict[Kind, type[Any]] = {
+        "fast": FastNetwork,
+        "distilled": DistilledNetwork,
+        "vgg19-encoder": VGG19Encoder,
+        "vgg19-decoder": Decoder,
+    }
+    return flatten(parameter_shapes(networks[kind]))
 
 
 def default_path(kind: Kind) -> Path:
@@ -71,7 +61,7 @@ def converted_path(kind: Kind) -> Path:
 
 
 def read(path: str | Path, kind: Kind) -> Layers:
-    """Reads the weights of one network, as {layer: {"kernel": ..., "bias": ...}} in float32.
+    """Reads the weights of one network, nested by layer, in float32.
 
     Raises:
         WeightsError: the file is missing, not of this kind, or any layer is missing, unknown, of
@@ -86,6 +76,7 @@ def read(path: str | Path, kind: Kind) -> Layers:
     except FileNotFoundError:
         remedy = {
             "fast": "",
+            "distilled": "; none ships yet: `train.py --model distilled` makes one",
             "vgg19-encoder": "; `python convert_vgg.py --download` fetches and converts one",
             "vgg19-decoder": "; `python convert_vgg.py FILE` converts a published one",
         }[kind]
@@ -108,12 +99,7 @@ def read(path: str | Path, kind: Kind) -> Layers:
     problems = check(arrays, kind)
     if problems:
         raise WeightsError(f"{path}: " + "; ".join(problems))
-    layers: Layers = {}
-    for name in CHANNELS[kind]:
-        layers[name] = {
-            part: arrays[f"{name}.{part}"].astype(np.float32) for part in ("kernel", "bias")
-        }
-    return layers
+    return nest({key: array.astype(np.float32) for key, array in arrays.items()})
 
 
 def write(
@@ -122,11 +108,7 @@ def write(
     """Writes one network atomically, with `metadata` beside the format and kind."""
     from safetensors.numpy import save
 
-    arrays = {
-        f"{name}.{part}": np.ascontiguousarray(array)
-        for name, parts in layers.items()
-        for part, array in parts.items()
-    }
+    arrays = {key: np.ascontiguousarray(array) for key, array in flatten(layers).items()}
     problems = check(arrays, kind)
     if problems:
         raise WeightsError(f"{path}: " + "; ".join(problems))
@@ -134,12 +116,14 @@ def write(
     write_atomically(path, save(arrays, {"format": "adain-jax", "kind": kind, **(metadata or {})}))
 
 
+def to_half(layers: Layers) -> Layers:
+    """In float16, as the weights that ship: half the size, 11 bits of precision."""
+    return nest({key: array.astype(np.float16) for key, array in flatten(layers).items()})
+
+
 def check(arrays: Mapping[str, np.ndarray], kind: Kind) -> list[str]:
     """All that keeps `arrays` from being the weights of this kind, in words."""
-    expected: dict[str, tuple[int, ...]] = {}
-    for name, (c_in, c_out) in CHANNELS[kind].items():
-        expected[f"{name}.kernel"] = (3, 3, c_in, c_out)
-        expected[f"{name}.bias"] = (c_out,)
+    expected = shapes(kind)
     problems = [f"{key} is missing" for key in expected if key not in arrays]
     problems += [f"{key} is not a part of {kind}" for key in arrays if key not in expected]
     for key, shape in expected.items():
@@ -159,3 +143,24 @@ def header(data: bytes) -> dict[str, str]:
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
     return metadata if isinstance(metadata, dict) else {}
+
+
+def flatten(layers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by their paths, joined by dots."""
+    flat: dict[str, Any] = {}
+    for name, value in layers.items():
+        nested = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
+
+
+def nest(flat: Mapping[str, Any]) -> Layers:
+    """The inverse of `flatten`."""
+    layers: Layers = {}
+    for key, value in flat.items():
+        *path, last = key.split(".")
+        place = layers
+        for name in path:
+            place = place.setdefault(name, {})
+        place[last] = value
+    return layers
