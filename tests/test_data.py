@@ -14,7 +14,7 @@ from PIL import Image
 
 from adain_jax.data import __main__ as command
 from adain_jax.data.pack import pack
-from adain_jax.data.pipeline import Batches, one_ahead
+from adain_jax.data.pipeline import Batches
 from adain_jax.data.sources import DataError, Encoded, Pictures, open_source
 
 ROOT = Path(__file__).parent.parent
@@ -115,15 +115,19 @@ def test_resuming_anywhere_gives_the_same_sequence(folders, position):
     assert_same(take(again, 5), expected[position:])
 
 
-def test_the_state_given_ahead_is_that_of_the_batch(folders):
-    expected = take(batches(folders), 6)
-    ahead = one_ahead(batches(folders), lambda batch: batch.content.sum())
-    for _ in range(3):
-        total, batch, state = next(ahead)
-    assert total == batch.content.sum() == expected[2].content.sum()
-    again = batches(folders)
-    again.set_state(state)
-    assert_same(take(again, 3), expected[3:])
+def test_prefetching_gives_every_item_in_order_one_ahead():
+    made = []
+    items = prefetch(iter_recorded(made, 4))
+    assert next(items) == 0
+    assert made == [0, 1]
+    assert list(items) == [1, 2, 3]
+    assert list(prefetch(iter(()))) == []
+
+
+def iter_recorded(made, count):
+    for i in range(count):
+        made.append(i)
+        yield i
 
 
 def test_processes_share_the_batch_of_one(folders):

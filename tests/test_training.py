@@ -11,6 +11,7 @@ from PIL import Image
 
 from adain_jax import weights
 from adain_jax.convert import convert
+from adain_jax.data.sources import Pictures, open_source
 from adain_jax.losses import gram_losses, style_losses, total_variation
 from adain_jax.nn import bind, vgg19
 from adain_jax.nn.fast import mean_pool
@@ -18,15 +19,14 @@ from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config
+from adain_jax.training.devices import pmapped, replicate, shard
+from adain_jax.training.loop import steps_of_dispatch
+from adain_jax.training.optimizer import learning_rate, style_weight
+from adain_jax.training.pictures_on_device import NumberedBatches, crop_windows, load_all
+from adain_jax.training.recipe import RecipeError, read_recipe
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot, read_metrics
-from adain_jax.training.step import (
-    initial_state,
-    make_train_step,
-    pmapped,
-    replicate,
-    shard,
-    style_weight,
-)
+from adain_jax.training.step import Frozen, initial_state, make_train_step
+from adain_jax.training.style_augmentation import augment_styles, window_side
 
 pytestmark = pytest.mark.usefixtures("programs_of_training")
 
@@ -42,12 +42,13 @@ def batch(n=4, side=16, styles=1):
         "content": rng.integers(0, 256, (n, side, side, 3), np.uint8),
         "style": rng.integers(0, 256, (n, side, side, 3), np.uint8),
         "style_index": (np.arange(n) % styles).astype(np.int32),
+        "pair": np.arange(n, dtype=np.int32),
     }
 
 
 @pytest.fixture(scope="module")
-def encoder():
-    return random_layers("vgg19-encoder")
+def frozen():
+    return Frozen(random_layers("vgg19-encoder"))
 
 
 @pytest.fixture
@@ -76,13 +77,13 @@ def assert_trees_close(first, second, tolerance):
 
 def test_losses_and_gradients_equal_the_reference(reference_weights, square_reference):
     reference = square_reference
-    encoder = convert(reference_weights / "vgg_normalised.pth").layers
+    frozen = Frozen(convert(reference_weights / "vgg_normalised.pth").layers)
     decoder = convert(reference_weights / "decoder.pth").layers
     config = configure()
     inputs = {key: reference[key] for key in ("content", "style")}
     step = jax.jit(make_train_step(config, 1), compiler_options=AS_FOR_USERS)
     state, measured = step(
-        initial_state(config, 1, decoder), encoder, inputs | {"style_index": np.zeros(2, np.int32)}
+        initial_state(config, 1, decoder), frozen, inputs | {"style_index": np.zeros(2, np.int32)}
     )
     np.testing.assert_allclose(measured["loss"], reference["total_loss"], rtol=1e-4)
     np.testing.assert_allclose(measured["content_loss"], reference["content_loss"], rtol=1e-4)
@@ -90,7 +91,8 @@ def test_losses_and_gradients_equal_the_reference(reference_weights, square_refe
     np.testing.assert_allclose(layers, reference["style_loss_per_layer"], rtol=1e-4)
     grads = gradient(state)["decoder"]
     numbers = [1, 5, 8, 11, 14, 18, 21, 25, 28]
-    for number, name in zip(numbers, weights.CHANNELS["vgg19-decoder"], strict=True):
+    names = [name for block in vgg19.BLOCKS for name in block]
+    for number, name in zip(numbers, reversed(names), strict=True):
         for part, word in (("kernel", "weight"), ("bias", "bias")):
             norm = np.linalg.norm(grads[name][part])
             np.testing.assert_allclose(norm, reference[f"grad_norm/{number}.{word}"], rtol=1e-3)
@@ -98,15 +100,15 @@ def test_losses_and_gradients_equal_the_reference(reference_weights, square_refe
     assert_trees_close(grads["conv1_1"]["kernel"], expected, 1e-3)
 
 
-def test_only_the_decoder_is_updated(encoder):
+def test_only_the_decoder_is_updated(frozen):
     config = configure()
-    before = jax.tree.map(np.copy, encoder)
+    before = jax.tree.map(np.copy, frozen)
     state = replicate(initial_state(config, 1))
     count = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     moments = sum(leaf.size for leaf in jax.tree.leaves(state.opt_state) if leaf.ndim)
     assert moments == 2 * count  # Adam's two, of the decoder alone
     params = jax.device_get(state.params)
-    on_devices, step = replicate(encoder), pmapped(make_train_step(config, 1))
+    on_devices, step = replicate(frozen), pmapped(make_train_step(config, 1))
     for _ in range(3):
         state, _ = step(state, on_devices, shard(batch()))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(on_devices), before)
@@ -114,7 +116,7 @@ def test_only_the_decoder_is_updated(encoder):
     assert all(jax.tree.leaves(changed))
 
 
-def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, encoder):
+def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, frozen):
     assert jax.local_device_count() == 4
     config = configure()
     train_step = make_train_step(config, 1)
@@ -129,10 +131,10 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, encoder):
     for i in range(5):
         inputs = batch()
         split = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), inputs)
-        stacked, _ = parallel(stacked, encoder, split)
-        unstacked, measured = step(unstacked, replicate(encoder), shard(inputs))
+        stacked, _ = parallel(stacked, frozen, split)
+        unstacked, measured = step(unstacked, replicate(frozen), shard(inputs))
         if i == 0:
-            single, expected = jax.jit(train_step)(one, encoder, inputs)
+            single, expected = jax.jit(train_step)(one, frozen, inputs)
             assert_trees_close(gradient(unstacked), gradient(single), 1e-5)
             np.testing.assert_allclose(measured["loss"], expected["loss"], rtol=1e-5)
     for leaf in jax.tree.leaves(stacked):
@@ -141,50 +143,50 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, encoder):
     jax.tree.map(lambda a, b: np.testing.assert_array_equal(a, b[0]), unstacked, stacked)
 
 
-def run_steps(config, encoder, inputs, styles=1, steps=1):
+def run_steps(config, frozen, inputs, styles=1, steps=1):
     """The state after so many steps, and what each measured."""
     state, step = initial_state(config, styles), jax.jit(make_train_step(config, styles))
     history = []
     for _ in range(steps):
-        state, measured = step(state, encoder, inputs)
+        state, measured = step(state, frozen, inputs)
         history.append({key: float(value) for key, value in measured.items()})
     return state, history
 
 
 @pytest.mark.parametrize("options", [{"accumulate": 2}, {"remat": True}])
-def test_what_saves_memory_changes_nothing(smooth, encoder, options):
+def test_what_saves_memory_changes_nothing(smooth, frozen, options):
     inputs = batch()
-    plain, _ = run_steps(configure(), encoder, inputs)
-    saving, _ = run_steps(configure(**options), encoder, inputs)
+    plain, _ = run_steps(configure(), frozen, inputs)
+    saving, _ = run_steps(configure(**options), frozen, inputs)
     assert_trees_close(gradient(saving), gradient(plain), 1e-5)
 
 
-def test_pairings_are_the_pairs_they_stand_for(smooth, encoder):
+def test_pairings_are_the_pairs_they_stand_for(smooth, frozen):
     inputs = batch(n=2)
     rows = {"content": [0, 1, 0, 1], "style": [0, 1, 1, 0], "style_index": [0, 1, 1, 0]}
     written_out = {key: inputs[key][indices] for key, indices in rows.items()}
-    paired, [measured] = run_steps(configure(pairings=2), encoder, inputs)
-    expected, [values] = run_steps(configure(), encoder, written_out)
+    paired, [measured] = run_steps(configure(pairings=2), frozen, inputs)
+    expected, [values] = run_steps(configure(), frozen, written_out)
     assert_trees_close(gradient(paired), gradient(expected), 1e-5)
     np.testing.assert_allclose(measured["loss"], values["loss"], rtol=1e-5)
 
 
 @pytest.mark.parametrize("model", ["vgg19", "fast"])
-def test_beginning_as_an_auto_encoder(encoder, model):
+def test_beginning_as_an_auto_encoder(frozen, model):
     config = configure(model=model, reconstruct=8, ramp=4, learning_rate=3e-4)
     fresh, inputs = initial_state(config, 1), batch()
     reconstruct = jax.jit(make_train_step(config, 1, reconstruct=True))
     state, differences = fresh, []
     for _ in range(8):
-        state, measured = reconstruct(state, encoder, inputs)
+        state, measured = reconstruct(state, frozen, inputs)
         differences.append(float(measured["pixel_loss"]))
     assert differences[-1] < differences[0]
     # Then the losses, with a tenth of the style's weight and an optimizer that remembers nothing.
     step = jax.jit(make_train_step(config, 1))
-    after, measured = step(state, encoder, inputs)
+    after, measured = step(state, frozen, inputs)
     total = measured["content_loss"] + 0.01 * measured["style_loss"]
     np.testing.assert_allclose(measured["loss"], total, rtol=1e-5)
-    forgetful, _ = step(state._replace(opt_state=fresh.opt_state), encoder, inputs)
+    forgetful, _ = step(state._replace(opt_state=fresh.opt_state), frozen, inputs)
     jax.tree.map(np.testing.assert_array_equal, after.opt_state, forgetful.opt_state)
 
 
@@ -195,19 +197,19 @@ def test_the_style_weight_grows_geometrically():
     assert style_weight(configure(), jnp.asarray(0)) == 0.1
 
 
-def test_bfloat16_has_float32_state_and_close_losses(encoder):
+def test_bfloat16_has_float32_state_and_close_losses(frozen):
     inputs = batch(side=32)
-    _, [exact] = run_steps(configure(), encoder, inputs)
-    state, [half] = run_steps(configure(dtype="bfloat16"), encoder, inputs)
+    _, [exact] = run_steps(configure(), frozen, inputs)
+    state, [half] = run_steps(configure(dtype="bfloat16"), frozen, inputs)
     assert all(leaf.dtype == jnp.float32 for leaf in jax.tree.leaves(state.params))
     assert half["loss"] != exact["loss"]
     np.testing.assert_allclose(half["loss"], exact["loss"], rtol=0.05)
 
 
-def test_the_moving_average_follows_its_definition(encoder):
+def test_the_moving_average_follows_its_definition(frozen):
     config = configure(ema=0.75, norm="batch")
     before = initial_state(config, 1)
-    after, _ = jax.jit(make_train_step(config, 1))(before, encoder, batch())
+    after, _ = jax.jit(make_train_step(config, 1))(before, frozen, batch())
     expected = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, before.params, after.params)
     assert_trees_close(after.ema, jax.device_get(expected), 1e-6)
 
@@ -226,23 +228,21 @@ def test_the_moving_average_follows_its_definition(encoder):
         {"model": "fast", "pairings": 2},
     ],
 )
-def test_every_variant_learns(encoder, options):
+def test_every_variant_learns(frozen, options):
     styles = 32
     config = configure(learning_rate=1e-3, **options)
     inputs = batch(styles=styles)
-    state, history = run_steps(config, encoder, inputs, styles, steps=12)
+    state, history = run_steps(config, frozen, inputs, styles, steps=12)
     first, last = history[0], history[-1]
     assert np.isfinite(list(last.values())).all()
     assert last["loss"] < first["loss"]
     if options.get("transform") == "conditional":
         assert state.params["conditional"]["scale"].shape == (32, 512)
     if options.get("norm") == "batch":
-        assert np.abs(state.running["decoder"]["conv4_1_norm"]["mean"]).max() > 0
+        assert np.abs(state.batch_stats["decoder"]["conv4_1_norm"]["mean"]).max() > 0
 
 
 def test_schedules():
-    from adain_jax.training.step import learning_rate
-
     assert learning_rate(configure())(0) == 1e-4
     np.testing.assert_allclose(learning_rate(configure())(20_000), 1e-4 / 2)
     cosine = learning_rate(configure(schedule="cosine", steps=100))
@@ -274,12 +274,218 @@ def test_total_variation():
     np.testing.assert_allclose(total_variation(ramp), 1.0)
 
 
+# Distillation
+
+
+def test_features_alone_train_the_fast_encoder_alone(frozen):
+    options = {"content_weight": 0.0, "style_weight": 0.0, "feature_weight": 1.0}
+    config = configure(model="fast", learning_rate=1e-3, optimizer="muon", **options)
+    inputs = batch()
+    before = jax.device_get(initial_state(config, 1).params["network"])
+    state, history = run_steps(config, frozen, inputs, steps=8)
+    after = jax.device_get(state.params["network"])
+    jax.tree.map(np.testing.assert_array_equal, after["decoder"], before["decoder"])
+    assert history[-1]["feature_loss"] < 0.9 * history[0]["feature_loss"]
+    assert "content_loss" not in history[0]  # VGG19 looks at no result
+
+
+def test_a_student_of_its_own_weights_has_nothing_to_learn(frozen):
+    decoder = random_layers("vgg19-decoder", 1)
+    options = {"content_weight": 0.0, "style_weight": 0.0, "teacher_weight": 2.0}
+    config = configure(**options)
+    step = jax.jit(make_train_step(config, 1))
+    teaching = frozen._replace(teacher=decoder)
+    _, own = step(initial_state(config, 1, decoder), teaching, batch())
+    assert own["teacher_loss"] == 0
+    _, other = step(initial_state(config, 1), teaching, batch())
+    assert other["teacher_loss"] > 0
+    np.testing.assert_allclose(other["loss"], 2 * other["teacher_loss"], rtol=1e-6)
+
+
+# Pictures on the device, several steps per dispatch
+
+
+@pytest.fixture
+def sources(tmp_path):
+    """Two sources of pictures of many shapes, shorter side 40."""
+    pictures = []
+    for kind, count in (("content", 7), ("style", 5)):
+        (tmp_path / kind).mkdir()
+        for i in range(count):
+            shape = (40, 40 + 7 * i, 3) if i % 2 else (40 + 7 * i, 40, 3)
+            pixels = Image.fromarray(rng.integers(0, 256, shape, np.uint8))
+            pixels.save(tmp_path / kind / f"{i}.png")
+        pictures.append(Pictures(open_source(str(tmp_path / kind)), 40))
+    return pictures
+
+
+def test_crops_on_the_device_are_windows_of_the_pictures(sources):
+    on_device, names = load_all(sources[0])
+    index = np.array([6, 0, 3, 3, 5, 1])
+    keys = jax.random.split(jax.random.key(0), len(index))
+    for flip in (False, True):
+        crops = np.asarray(crop_windows(on_device, index, keys, 16, flip))
+        assert crops.dtype == np.uint8
+        mirrored = 0
+        for i, crop in zip(index, crops, strict=True):
+            whole, name = sources[0][int(i)]
+            assert name == names[i]
+            windows = np.lib.stride_tricks.sliding_window_view(whole, crop.shape)
+            found = [(windows == c).all((3, 4, 5)).any() for c in (crop, crop[:, ::-1])]
+            assert any(found)
+            mirrored += found[1] and not found[0]
+        assert (0 < mirrored < len(index)) == flip
+    whole = crop_windows(on_device, np.array([0]), keys[:1], 40, False)  # a square picture
+    np.testing.assert_array_equal(whole[0], sources[0][0][0])
+
+
+def test_corners_reach_every_place_equally(sources):
+    on_device, _ = load_all(sources[0])
+    marked = on_device._replace(pixels=np.arange(len(on_device.pixels) * 3).reshape(-1, 3))
+    keys = jax.random.split(jax.random.key(1), 4000)
+    crops = crop_windows(marked, np.full(4000, 1), keys, 16, False)
+    corners = (np.asarray(crops)[:, 0, 0, 0] // 3 - on_device.first[1]).astype(int)
+    top, left = np.divmod(corners, 47)
+    for values, count in ((top, 25), (left, 32)):
+        assert set(values) == set(range(count))
+        assert np.bincount(values).max() < 2 * 4000 / count
+
+
+def test_numbered_batches_go_on_anywhere_and_are_shared_by_processes():
+    names = [f"c{i}" for i in range(7)], [f"s{i}" for i in range(5)]
+
+    def batches(**options):
+        return NumberedBatches(*names, **{"batch_size": 4, "seed": 3, **options})
+
+    whole = batches()
+    taken = [next(whole) for _ in range(9)]
+    contents = [n for one in taken for n in one.content]
+    assert all(sorted(contents[i : i + 7]) == list(range(7)) for i in range(0, 35, 7))
+    assert contents[:7] != contents[7:14]
+    assert [n for one in taken for n in one.pair] == list(range(36))
+    assert taken[0].names == [f"c{i}" for i in taken[0].content] + [f"s{i}" for i in taken[0].style]
+    again = batches()
+    again.set_state({"batches": 5})
+    np.testing.assert_array_equal(next(again).content, taken[5].content)
+    shares = [batches(batch_size=2, process_index=i, process_count=2) for i in (0, 1)]
+    for one in taken:
+        for i, share in enumerate(shares):
+            np.testing.assert_array_equal(next(share).style, one.style[i::2])
+
+
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_dispatch_of_several_steps_is_those_steps(sources, frozen, augment):
+    config = configure(crop=16, resize=40, pictures="device", flip=True, augment_styles=augment)
+    (content, names), (style, style_names) = map(load_all, sources)
+    inputs = frozen._replace(content=content, style=style)
+    batches = NumberedBatches(names, style_names, batch_size=4, seed=1)
+    taken = [next(batches).arrays() for _ in range(3)]
+    train_step = make_train_step(config, 5)
+    one_by_one, step = initial_state(config, 5), jax.jit(train_step)
+    losses = []
+    for arrays in taken:
+        one_by_one, measured = step(one_by_one, inputs, arrays)
+        losses.append(measured["loss"])
+    stacked = {key: np.stack([arrays[key] for arrays in taken]) for key in taken[0]}
+    at_once, measured = jax.jit(in_sequence(train_step))(initial_state(config, 5), inputs, stacked)
+    np.testing.assert_allclose(measured["loss"], losses, rtol=1e-5)
+    assert len(set(losses)) == 3
+    assert_trees_close(at_once.params, jax.device_get(one_by_one.params), 1e-5)
+
+
+def test_dispatches_end_where_something_is_to_be_done():
+    config = configure(steps=103, steps_per_dispatch=10, val_every=25, save_every=40, reconstruct=3)
+    step, ends = 0, []
+    while step < config.steps:
+        step += steps_of_dispatch(config, step)
+        ends.append(step)
+    assert {3, 25, 40, 50, 75, 80, 100, 103} <= set(ends)
+    assert len(ends) < 60
+    assert steps_of_dispatch(configure(steps_per_dispatch=10), 20) == 10
+
+
+# Augmented styles
+
+
+def test_augmented_styles_are_pictures_unlike_each_other():
+    yy, xx = np.mgrid[:32, :32] / 31
+    windows = np.broadcast_to(np.stack([yy, xx, yy * xx], -1), (64, 32, 32, 3)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), 64)
+    augmented = np.asarray(augment_styles(keys, windows, 16))
+    assert augmented.shape == (64, 16, 16, 3)
+    assert augmented.min() >= 0
+    assert augmented.max() <= 1
+    np.testing.assert_array_equal(augmented, augment_styles(keys, windows, 16))
+    means = augmented.mean((1, 2))
+    assert np.ptp(means, axis=0).min() > 0.3  # colors change
+    spread = np.abs(np.diff(augmented, axis=2)).mean((1, 2, 3))
+    assert spread.max() > 2.5 * spread[spread > 1e-4].min()  # and so does the scale
+    assert window_side(configure(crop=16, resize=40, augment_styles=True)) == 32
+    assert window_side(configure(crop=32, resize=40, augment_styles=True)) == 40
+    assert window_side(configure(crop=32, resize=40)) == 32
+
+
+# Recipes
+
+
+@pytest.mark.slow
+def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys):
+    recipe = tmp_path / "small.toml"
+    recipe.write_text(
+        'model = "fast"\n[common]\npictures = "device"\nsteps_per_dispatch = 2\n'
+        '[[legs]]\nname = "features"\nsteps = 9\ncontent_weight = 0.0\nstyle_weight = 0.0\n'
+        'feature_weight = 1.0\n[[legs]]\nname = "losses"\nteacher_weight = 1.0\n'
+    )
+    weights.write(tmp_path / "e.st", random_layers("vgg19-encoder"), "vgg19-encoder")
+    paths = [f"--{kind}={tmp_path / kind}" for kind in ("content", "style")]
+    paths += [f"--val-{kind}={tmp_path / kind}" for kind in ("content", "style")]
+    run = tmp_path / "run"
+    arguments = [
+        "recipe",
+        str(recipe),
+        *paths,
+        f"--encoder={tmp_path / 'e.st'}",
+        f"--run-dir={run}",
+    ]
+    with pytest.raises(SystemExit, match="0"):
+        tools.main([*arguments, "--smoke"])
+    output = capsys.readouterr().out
+    assert "| content_loss | style_loss |" in output
+    assert "live on the device" in output
+    assert weights.read(run / "fast.safetensors", "fast")
+    for name in ("evaluation.json", "curves.png", "samples.jpg", "losses/network.safetensors"):
+        assert (run / name).exists()
+    first = (run / "features" / "network.safetensors").stat().st_mtime_ns
+    (run / "losses" / "network.safetensors").unlink()
+    with pytest.raises(SystemExit, match="0"):
+        tools.main([*arguments, "--smoke"])
+    assert (run / "features" / "network.safetensors").stat().st_mtime_ns == first
+    assert "leg features" not in capsys.readouterr().out
+
+
+def test_recipes_say_what_is_wrong_with_them(tmp_path):
+    for name in ("fast", "vgg19"):
+        recipe = read_recipe(name)
+        for leg in recipe.legs.values():
+            assert not configure(model=recipe.model, **leg).problems()
+    with pytest.raises(RecipeError, match="those that ship are fast, vgg19"):
+        read_recipe("none")
+    for text, message in (
+        ("model = ", "Invalid"),
+        ('model = "vgg16"', "needs model = vgg19 or fast"),
+        ('model = "fast"\n[[legs]]\nstep = 1', "leg 1: no such option: step"),
+    ):
+        (tmp_path / "r.toml").write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            read_recipe(tmp_path / "r.toml")
+
+
 # Records and checkpoints
 
 
-def test_checkpoints_come_back_bit_for_bit(tmp_path, encoder):
+def test_checkpoints_come_back_bit_for_bit(tmp_path, frozen):
     config = configure(ema=0.75, norm="batch")
-    state, _ = run_steps(config, encoder, batch(), steps=2)
+    state, _ = run_steps(config, frozen, batch(), steps=2)
     checkpoints = Checkpoints(tmp_path / "c", keep=2)
     for step in (1, 2, 3):
         checkpoints.save(state._replace(step=jnp.array(step)), {"content": {"next_index": step}})

@@ -5,24 +5,36 @@ own order; several processes take turns in it, so that together they see the bat
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import grain
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Int32, UInt8
 
 from adain_jax.data.sources import DataError, Pictures
+
+T = TypeVar("T")
 
 _THREADS = 8
 
 
 class Batch(NamedTuple):
-    """One batch; pictures are uint8 (n, crop, crop, 3), RGB."""
+    """One batch of pairs of pictures.
 
-    content: UInt8[np.ndarray, "n h w 3"]
-    style: UInt8[np.ndarray, "n h w 3"]
-    style_index: np.ndarray
+    Pictures are uint8 (n, h, w, 3), RGB; where they live on the device, their numbers, int32 (n,).
+    """
+
+    content: UInt8[np.ndarray, "n h w 3"] | Int32[np.ndarray, " n"]
+    style: UInt8[np.ndarray, "n h w 3"] | Int32[np.ndarray, " n"]
+    style_index: Int32[np.ndarray, " n"]
+    """The styles' numbers, for networks that know their styles by number."""
+    pair: Int32[np.ndarray, " n"]
+    """The number of each pair in the run, which its random keys are drawn from."""
     names: list[str]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All but the names, as the training step takes it."""
+        return {key: value for key, value in self._asdict().items() if key != "names"}
 
 
 class Batches(Iterator[Batch]):
@@ -31,7 +43,8 @@ class Batches(Iterator[Batch]):
     Args:
         content, style: the two sources, their shorter sides at least `crop`.
         batch_size: pictures per batch in this process.
-        crop: side of the random crops in pixels.
+        crop: side of the random crops of contents in pixels.
+        style_crop: side of those of styles, the same by default.
         flip: mirror half of the pictures.
         seed: of the orders, crops and flips.
         process_index, process_count: this process and how many there are.
@@ -47,6 +60,7 @@ class Batches(Iterator[Batch]):
         *,
         batch_size: int,
         crop: int,
+        style_crop: int | None = None,
         seed: int,
         flip: bool = False,
         process_index: int = 0,
@@ -58,7 +72,7 @@ class Batches(Iterator[Batch]):
                 f"not {min(content.size, style.size)}"
             )
 
-        def stream(pictures: Pictures, which: int) -> Any:
+        def stream(pictures: Pictures, which: int, crop: int) -> Any:
             own_seed = int(np.random.SeedSequence([seed, which]).generate_state(1)[0])
             dataset = grain.MapDataset.source(_Numbered(pictures)).seed(own_seed).shuffle().repeat()
             dataset = dataset.random_map(_random_crop(crop, flip))
@@ -68,14 +82,17 @@ class Batches(Iterator[Batch]):
             singles = dataset.to_iter_dataset(options)
             return iter(singles.batch(batch_size, drop_remainder=True, batch_fn=_stack))
 
-        self._streams = stream(content, 0), stream(style, 1)
+        self._streams = stream(content, 0, crop), stream(style, 1, style_crop or crop)
+        self._process = process_index, process_count
         self._batch_size = batch_size
         self._given = 0
 
     def __next__(self) -> Batch:
         (content, _, names), (style, index, style_names) = (next(s) for s in self._streams)
+        first, count = self._process
+        pair = (np.arange(self._batch_size) + self._given * self._batch_size) * count + first
         self._given += 1
-        return Batch(content, style, index, [*names, *style_names])
+        return Batch(content, style, index, pair.astype(np.int32), [*names, *style_names])
 
     def get_state(self) -> dict[str, Any]:
         """The position: the next call gives the batch after it. The same in every process."""
@@ -88,23 +105,16 @@ class Batches(Iterator[Batch]):
             stream.set_state({"next_index": self._given * self._batch_size})
 
 
-def one_ahead(
-    batches: Batches, to_device: Callable[[Batch], Any]
-) -> Iterator[tuple[Any, Batch, dict[str, Any]]]:
-    """Batches on the device, each sent while the one before it is computed.
-
-    Gives (what `to_device` made of it, the batch, the position after it): the position is that of the
-    batch given, not of the one sent ahead.
-    """
-
-    def load() -> tuple[Any, Batch, dict[str, Any]]:
-        batch = next(batches)
-        return to_device(batch), batch, batches.get_state()
-
-    following = load()
-    while True:
-        current, following = following, load()
+def prefetch(items: Iterator[T]) -> Iterator[T]:
+    """The items, each made (and sent to the device) while the one before it is computed with."""
+    try:
+        following = next(items)
+    except StopIteration:
+        return
+    for item in items:
+        current, following = following, item
         yield current
+    yield following
 
 
 class _Numbered:

@@ -1,4 +1,4 @@
-"""`python -m adain_jax.training plot RUN...`, `export RUN` and `mirror`."""
+"""`python -m adain_jax.training plot RUN...`, `export RUN`, `mirror` and `recipe NAME`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,15 +65,52 @@ class Mirror:
     """Show a traceback on failure."""
 
 
+@dataclass(frozen=True)
+class FollowRecipe:
+    """Make weights leg by leg, as those that ship were made. The same command goes on after any
+    interruption.
+
+    Example: python -m adain_jax.training recipe fast --content coco --style wikiart --run-dir runs/f
+    """
+
+    recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
+    """A recipe that ships (fast, vgg19), or a TOML file of one's own."""
+    content: _Source
+    """Photographs, as of train.py."""
+    style: _Source
+    """Paintings, likewise."""
+    run_dir: Annotated[Path, _Path]
+    """Where everything goes: a run folder for each leg, and the weights."""
+    val_content: Annotated[str | None, tyro.conf.arg(metavar="SRC")] = None
+    """Photographs to validate and to measure the weights on; pair i is the i-th of each, by name."""
+    val_style: Annotated[str | None, tyro.conf.arg(metavar="SRC")] = None
+    """Paintings, likewise."""
+    encoder: Annotated[Path | None, _Path] = None
+    """Encoder weights; by default where convert_vgg.py wrote them."""
+    init: Annotated[Path | None, _Path] = None
+    """Weights to begin with, such as those that ship; by default random ones."""
+    minutes: float = 0.0
+    """End every leg after so many minutes, if that comes before its number of steps."""
+    smoke: bool = False
+    """Only try it: three small steps of each leg, and all that follows."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command; exits with 0, 1 or 2."""
     options = tyro.extras.subcommand_cli_from_dict(
-        {"plot": Plot, "export": Export, "mirror": Mirror},
+        {"plot": Plot, "export": Export, "mirror": Mirror, "recipe": FollowRecipe},
         prog="python -m adain_jax.training",
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
-    actions: dict[type, Callable[[Any], None]] = {Plot: _plot, Export: _export, Mirror: _mirror}
+    actions: dict[type, Callable[[Any], None]] = {
+        Plot: _plot,
+        Export: _export,
+        Mirror: _mirror,
+        FollowRecipe: _follow,
+    }
     run(lambda: actions[type(options)](options), debug=options.debug)
 
 
@@ -127,6 +164,26 @@ def _mirror(options: Mirror) -> None:
     layers = mirror(encoder, np.concatenate([batch.content, batch.style]))
     weights.write(options.output, layers, "vgg19-decoder")
     print(f"begin with it: train.py --init {options.output}")
+
+
+def _follow(options: FollowRecipe) -> None:
+    from adain_jax.training.recipe import follow, read_recipe
+
+    shared = {
+        name: getattr(options, name)
+        for name in ("content", "style", "val_content", "val_style", "encoder")
+    }
+    if options.minutes:
+        shared["minutes"] = options.minutes
+    target = follow(
+        read_recipe(options.recipe),
+        options.run_dir,
+        init=options.init,
+        smoke=options.smoke,
+        **shared,
+    )
+    if target:
+        print(f"weights in {target}")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import orbax.checkpoint as ocp
 
 from adain_jax import weights
 from adain_jax.training.config import Config
-from adain_jax.training.step import KINDS, State
+from adain_jax.training.models import REGISTRY
+from adain_jax.training.step import State
 from adain_jax.weights import Layers
 
 # Orbax logs each of its steps through absl, failures with tracebacks; they are raised here too.
@@ -82,7 +83,7 @@ class Checkpoints:
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(host._asdict()), data=ocp.args.JsonSave(dict(data))
+                    state=ocp.args.StandardSave(_on_disk(host)), data=ocp.args.JsonSave(dict(data))
                 ),
             )
         except Exception as error:  # Orbax passes on whatever the file system says
@@ -110,7 +111,7 @@ class Checkpoints:
         step = self.latest if step is None else step
         if step is None:
             raise CheckpointError(f"{self.folder}: no checkpoint in this folder")
-        template = jax.tree.map(np.empty_like, jax.device_get(like)._asdict())
+        template = jax.tree.map(np.empty_like, _on_disk(jax.device_get(like)))
         try:
             restored = self._manager.restore(
                 step,
@@ -121,7 +122,8 @@ class Checkpoints:
         except Exception as error:
             message = f"{self.folder}: step {step} does not fit ({_short(error)})"
             raise CheckpointError(message) from error
-        return Restored(State(**restored.state), restored.data)
+        state = dict(restored.state)
+        return Restored(State(batch_stats=state.pop("running"), **state), restored.data)
 
     def close(self) -> None:
         """Waits and lets go of the folder."""
@@ -135,12 +137,18 @@ def export(state: State, path: Path, config: Config, *, half: bool = False) -> N
     With `half` as float16: half the size, 11 bits of precision. The file says how they were trained.
     """
     params = state.params if state.ema is None else state.ema
-    name, kind = KINDS[config.model]
-    layers: Layers = jax.device_get(params[name])
+    entry = REGISTRY[config.model]
+    layers: Layers = jax.device_get(params[entry.part])
     if half:
-        layers = jax.tree.map(lambda leaf: leaf.astype(np.float16), layers)
+        layers = weights.to_half(layers)
     metadata = {"steps": str(int(state.step)), "config": json.dumps(config.recipe())}
-    weights.write(path, {layer: layers[layer] for layer in weights.CHANNELS[kind]}, kind, metadata)
+    weights.write(path, layers, entry.kind, metadata)
+
+
+def _on_disk(state: State) -> dict[str, Any]:
+    """The state by the names that checkpoints have had since the first release."""
+    fields = state._asdict()
+    return {"running": fields.pop("batch_stats"), **fields}
 
 
 def _short(error: Exception) -> str:

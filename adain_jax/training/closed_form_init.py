@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from adain_jax.images.dtypes import to_float
-from adain_jax.nn import bind
-from adain_jax.nn.layers import Frame, ReflectConv, UpsampleConv, max_pool
-from adain_jax.nn.vgg19 import DECODER_CHANNELS, UPSAMPLING, VGG19Encoder
+from adain_jax.nn import abstract, bind
+from adain_jax.nn.layers import Frame, ReflectConv, max_pool
+from adain_jax.nn.vgg19 import BLOCKS, Decoder, VGG19Encoder
 from adain_jax.weights import Layers
 
 CROP = 128
@@ -40,14 +40,15 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
     x = inputs.pop("")
     params: Layers = {}
     rng = np.random.default_rng(0)
-    for name, channels in DECODER_CHANNELS.items():
+    decoder = abstract(Decoder)
+    for name in [name for block in BLOCKS for name in block][::-1]:
         last = name == "conv1_1"
         windows, outputs = _sample(x, inputs.pop(name), rng)
         params[name] = jax.device_get(_fit(windows, outputs, rectified=not last))
         if not last:
-            layer = UpsampleConv if name in UPSAMPLING else ReflectConv
+            layer = type(getattr(decoder, name))
             parts = np.array_split(x, len(batches))
-            x = np.concatenate([_apply(layer, channels, params[name], part) for part in parts])
+            x = np.concatenate([_apply(layer, params[name], part) for part in parts])
     return params
 
 
@@ -61,11 +62,9 @@ def _inputs(encoder_params: Mapping[str, Any], pictures: Frame) -> dict[str, Fra
     return inputs | {"": x}
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _apply(
-    layer: type[ReflectConv], channels: tuple[int, int], params: Mapping[str, Any], x: Frame
-) -> Frame:
-    return jax.nn.relu(bind(partial(layer, *channels), params)(x))
+@partial(jax.jit, static_argnums=0)
+def _apply(layer: type[ReflectConv], params: Mapping[str, Any], x: Frame) -> Frame:
+    return jax.nn.relu(bind(partial(layer, *params["kernel"].shape[2:]), params)(x))
 
 
 def _sample(

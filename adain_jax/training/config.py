@@ -26,8 +26,8 @@ class Config:
     """Paintings, likewise."""
     run_dir: Annotated[Path, _Path]
     """Where everything of the run goes."""
-    model: Literal["vgg19", "fast"] = "vgg19"
-    """What is trained: the paper's decoder, or the fast network with an encoder of its own."""
+    model: Literal["vgg19", "fast", "distilled"] = "vgg19"
+    """What is trained: the paper's decoder, the fast network, or the one distilled from VGG19."""
     encoder: Annotated[Path | None, _Path] = None
     """Encoder weights; by default where convert_vgg.py wrote them."""
     init: Annotated[Path | None, _Path] = None
@@ -37,6 +37,8 @@ class Config:
 
     steps: int = 160_000
     """Length of the run."""
+    minutes: float = 0.0
+    """End the run after so many minutes of training, if that comes first; 0: only by --steps."""
     batch_size: int = 8
     """Pairs per step, over all devices and processes."""
     pairings: int = 1
@@ -49,6 +51,14 @@ class Config:
     """Side of the random crops, in pixels."""
     flip: bool = False
     """Mirror half of the pictures."""
+    augment_styles: bool = False
+    """Change styles at random before they are encoded: hue, channels, contrast, gamma, grey, scale."""
+    pictures: Literal["auto", "device", "stream"] = "auto"
+    """Where the pictures live: on the device, decoded once and cut there, or streamed from their
+    files. auto: on the device if it is an accelerator and they fit into a quarter of its memory."""
+    steps_per_dispatch: int = 0
+    """Steps in one program, so that an accelerator never waits for the host; 0: 10 on accelerators
+    with pictures on the device, else 1."""
     cache_gib: float = 0.0
     """Keep decoded pictures in memory, up to so many GiB for each source."""
     seed: int = 0
@@ -68,11 +78,17 @@ class Config:
     loss: Literal["original", "pytorch"] = "original"
     """Style loss: original sums over channels, as the release; pytorch averages over them."""
     content_weight: float = 1.0
-    """Of the content loss."""
+    """Weight of the content loss."""
     style_weight: float | None = None
     """Of the style loss; by default 0.1 for original, 10 for pytorch."""
     tv_weight: float = 0.0
-    """Of the total variation of the result."""
+    """Weight of the total variation of the result."""
+    feature_weight: float = 0.0
+    """For distilled: weight of the squared difference of its features to VGG19's relu4_1."""
+    teacher: Annotated[Path | None, _Path] = None
+    """A decoder of vgg19 for --teacher-weight; by default the converted one or the one that ships."""
+    teacher_weight: float = 0.0
+    """Weight of the mean absolute difference of pixels to what the teacher paints of the same pair."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Of the convolutions; statistics and losses are always float32."""
     remat: bool = False
@@ -146,8 +162,22 @@ class Config:
             for name in ("seed", "reconstruct", "ramp")
             if getattr(self, name) < 0
         ]
-        if self.model == "fast" and (self.norm, self.transform) != ("none", "adain"):
+        if self.model != "vgg19" and (self.norm, self.transform) != ("none", "adain"):
             found.append("--norm and --transform change the decoder of --model vgg19 only")
+        if self.model == "vgg19" and self.feature_weight:
+            found.append(
+                "--feature-weight is for --model fast: the encoder of vgg19 is VGG19's own"
+            )
+        if self.teacher and not self.teacher_weight:
+            found.append("--teacher needs --teacher-weight")
+        if self.minutes and self.num_processes != 1:
+            found.append("--minutes is for one process; several end by --steps")
+        if self.steps_per_dispatch < 0 or self.minutes < 0:
+            found.append("--steps-per-dispatch and --minutes must be at least 0")
+        weights = ("content_weight", "tv_weight", "feature_weight", "teacher_weight")
+        found += [
+            f"{_option(name)} must be at least 0" for name in weights if getattr(self, name) < 0
+        ]
         if self.learning_rate <= 0:
             found.append("--learning-rate must be above 0")
         if not 0 <= self.ema < 1:
@@ -169,7 +199,16 @@ class Config:
                 "cache_gib",
                 "resume",
             ),
-            *("coordinator", "num_processes", "process_id", "data_dir", "encoder", "init"),
+            *(
+                "coordinator",
+                "num_processes",
+                "process_id",
+                "data_dir",
+                "encoder",
+                "init",
+                "teacher",
+            ),
+            *("minutes", "steps_per_dispatch"),
         )
         if self.schedule == "cosine":  # its learning rates depend on the length
             free = tuple(name for name in free if name != "steps")

@@ -1,35 +1,38 @@
-"""The run: from a configuration to a trained decoder, through whatever happens in between."""
+"""The run: from a configuration to trained weights, through whatever happens in between."""
 
+import dataclasses
+import json
 import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import jax
+import numpy as np
 
 from adain_jax import weights
 from adain_jax.cli.command import UsageError
-from adain_jax.data.pipeline import Batch, Batches, one_ahead
+from adain_jax.data.pipeline import Batch, Batches, prefetch
 from adain_jax.data.sources import Pictures, open_source
-from adain_jax.images.files import save_picture
+from adain_jax.images import save_picture
+from adain_jax.inference.memory import free_memory
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
+from adain_jax.training.devices import pmapped, replicate, shard
+from adain_jax.training.models import REGISTRY
+from adain_jax.training.pictures_on_device import NumberedBatches, estimated_bytes, load_all
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot
-from adain_jax.training.step import (
-    KINDS,
-    State,
-    initial_state,
-    make_train_step,
-    pmapped,
-    replicate,
-    shard,
-)
+from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
+from adain_jax.training.style_augmentation import window_side
 from adain_jax.training.validation import Validation, describe
+
+PICTURES_SHARE = 4  # of the free memory of a device, its pictures take a quarter at most
+STEPS_PER_DISPATCH = 10
 
 
 class TrainingError(Exception):
@@ -44,15 +47,195 @@ def train(config: Config) -> None:
         RunError, DataError, WeightsError, CheckpointError: something it names cannot be used.
         TrainingError: the loss is not finite.
     """
-    problems = config.problems()
-    if problems:
+    # --- Options and processes ---
+    if problems := config.problems():
         raise UsageError("; ".join(problems))
     _join_processes(config)
-    run = _Run(config)
-    try:
-        run.go_on()
-    finally:
-        run.close()
+    _check_shares(config)
+    first = jax.process_index() == 0
+
+    # --- Weights ---
+    encoder = weights.read(config.encoder or weights.default_path("vgg19-encoder"), "vgg19-encoder")
+    init = weights.read(config.init, REGISTRY[config.model].kind) if config.init else None
+    teacher = None
+    if config.teacher_weight:
+        teacher_path = config.teacher or weights.default_path("vgg19-decoder")
+        teacher = weights.read(teacher_path, "vgg19-decoder")
+
+    # --- Pictures ---
+    cache = int(config.cache_gib * 2**30)
+    style_source = open_source(config.style, data_dir=config.data_dir)
+    content = Pictures(open_source(config.content, data_dir=config.data_dir), config.resize, cache)
+    style = Pictures(style_source, config.resize, cache)
+    config, reason = _place_pictures(config, content, style)
+    validation = None
+    if config.val_content and config.val_style and first:
+        val_content = open_source(config.val_content, data_dir=config.data_dir)
+        val_style = style_source  # the conditional transform knows no other styles
+        if config.transform != "conditional":
+            val_style = open_source(config.val_style, data_dir=config.data_dir)
+        validation = Validation(config, val_content, val_style, len(style))
+
+    with ExitStack() as stack:
+        # --- Run folder and checkpoints ---
+        if first:
+            agree(config)
+        checkpoints = Checkpoints(config.run_dir / "checkpoints", config.keep)
+        stack.callback(_close, checkpoints)
+
+        # --- State and data, from the newest checkpoint or from the beginning ---
+        _say(reason)
+        frozen = Frozen(encoder, teacher)
+        batches: Batches | NumberedBatches
+        if config.pictures == "device":
+            (on_device, names), (style_on_device, style_names) = load_all(content), load_all(style)
+            frozen = frozen._replace(content=on_device, style=style_on_device)
+            batches = NumberedBatches(names, style_names, **_share_of_batches(config))
+        else:
+            batches = Batches(
+                content,
+                style,
+                crop=config.crop,
+                style_crop=window_side(config),
+                flip=config.flip,
+                **_share_of_batches(config),
+            )
+        state = initial_state(config, len(style), init)
+        trained_seconds = 0.0
+        if checkpoints.latest is not None:
+            state, data = checkpoints.restore(state)
+            batches.set_state({"batches": data["batches"]})
+            trained_seconds = data.get("seconds", 0.0)
+        elif config.resume:
+            raise RunError(f"{config.run_dir}: no checkpoint to go on from; leave --resume out")
+        step = int(state.step)
+        recorder = Recorder(config, step, checkpoints)
+        stack.callback(recorder.close)
+
+        def validate() -> None:
+            if validation:
+                values, sheet = validation.run(jax.device_get(state), encoder)
+                recorder.log(step, values)
+                folder = config.run_dir / "samples"
+                folder.mkdir(exist_ok=True)
+                save_picture(sheet, folder / f"step_{step:07d}.jpg", quality=90)
+                keys = ("val_loss", "val_content_loss", "val_style_loss", "val_checker")
+                _say(f"step {step}: {describe(values, keys)}")
+
+        # --- Training ---
+        if step >= config.steps:
+            _say(f"{config.run_dir} is at step {step} already")
+        elif step:
+            _say(f"going on from step {step}")
+        else:
+            validate()
+        reconstruct_steps, train_steps = (
+            pmapped(in_sequence(make_train_step(config, len(style), reconstruct=reconstruct)))
+            for reconstruct in (True, False)
+        )
+        state, frozen = replicate(state), replicate(frozen)
+        began = saved_at = time.monotonic()
+        first_step = step
+        data = {**batches.get_state(), "seconds": trained_seconds}
+
+        def save(final: bool = False) -> None:
+            recorder.flush()  # so that nothing is saved whose losses are not finite
+            if first:
+                _save(checkpoints, state, data, final=final)
+
+        stopped = stack.enter_context(_signals())
+        show = stack.enter_context(_progress(config, step, first))
+        for arrays, group, position in prefetch(_groups(batches, config, step)):
+            steps = reconstruct_steps if step < config.reconstruct else train_steps
+            state, measured = steps(state, frozen, arrays)
+            step += len(group)
+            recorder.flush()  # what was measured before, while this is computed
+            recorder.pending = step, measured, group
+            seconds = time.monotonic() - began
+            data = {**position, "seconds": trained_seconds + seconds}
+            show(step, recorder.latest, (step - first_step) / seconds)
+            if step % config.val_every == 0 or step == config.steps:
+                recorder.flush()
+                validate()
+            if step % config.save_every == 0 or _minutes_since(saved_at) >= config.save_minutes:
+                saved_at = time.monotonic()
+                save()
+            if _all_agree(bool(stopped), step):
+                save(final=True)
+                _say(f"stopped at step {step}; the same command goes on from there")
+                return
+            if config.minutes and data["seconds"] >= 60 * config.minutes:
+                break
+        save(final=True)
+
+        # --- Results ---
+        if first:
+            if step < config.steps and step % config.val_every:
+                validate()
+            _finish(config, state, [content, style])
+
+
+class Recorder:
+    """What was measured: checked, logged, and kept one dispatch behind the device.
+
+    Args:
+        config: of the run.
+        step: the step that the run goes on from.
+        checkpoints: of the run, named where a loss is not finite.
+    """
+
+    def __init__(self, config: Config, step: int, checkpoints: Checkpoints):
+        self.latest: dict[str, float] = {}
+        """The newest measurements that were flushed."""
+        self.pending: tuple[int, Mapping[str, Any], Sequence[Batch]] | None = None
+        """The step after a dispatch, its measurements (k,), and its k batches."""
+        self._config, self._checkpoints = config, checkpoints
+        self._metrics, self._events = None, None
+        if jax.process_index() == 0:
+            self._metrics = Metrics(config.run_dir / "metrics.jsonl", step)
+            self._events = _tensorboard(config) if config.tensorboard else None
+
+    def flush(self) -> None:
+        """Checks and logs the measurements that are pending.
+
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        if self.pending is None:
+            return
+        last, measured, group = self.pending
+        self.pending = None
+        host = jax.device_get(measured)
+        for i, batch in enumerate(group):
+            step = last - len(group) + i + 1
+            self.latest = {key: float(values[i]) for key, values in host.items()}
+            self._check(step, batch)
+            if step % self._config.log_every == 0 or step == self._config.steps:
+                self.log(step, self.latest)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes measurements of a step."""
+        if self._metrics:
+            self._metrics.write(step, values)
+        if self._events:
+            for key, value in values.items():
+                self._events.add_scalar(key, value, step)
+
+    def close(self) -> None:
+        """Closes the files."""
+        for file in (self._metrics, self._events):
+            if file:
+                file.close()
+
+    def _check(self, step: int, batch: Batch) -> None:
+        if math.isfinite(self.latest["loss"]) and math.isfinite(self.latest["grad_norm"]):
+            return
+        last = self._checkpoints.latest
+        good = "there is no checkpoint" if last is None else f"the last good checkpoint is {last}"
+        raise TrainingError(
+            f"the loss is not finite at step {step} ({good}, in {self._checkpoints.folder}); "
+            f"the batch was {', '.join(batch.names)}"
+        )
 
 
 def _join_processes(config: Config) -> None:
@@ -64,213 +247,140 @@ def _join_processes(config: Config) -> None:
         jax.distributed.initialize(config.coordinator, config.num_processes, config.process_id)
 
 
-class _Run:
-    def __init__(self, config: Config):
-        self.config = config
-        self.first = jax.process_index() == 0
-        devices, processes = jax.local_device_count(), jax.process_count()
-        share = devices * processes * config.accumulate
-        if config.batch_size % share:
-            raise UsageError(
-                f"--batch-size {config.batch_size} must be a multiple of {share}, the number of "
-                f"devices, processes and parts (--accumulate) that share it"
-            )
-        if config.pairings > config.batch_size // share:
-            raise UsageError(
-                f"--pairings {config.pairings} needs as many styles in each of the {share} shares of "
-                f"--batch-size {config.batch_size}"
-            )
-        path = config.encoder or weights.default_path("vgg19-encoder")
-        encoder = weights.read(path, "vgg19-encoder")
-        _, kind = KINDS[config.model]
-        init = weights.read(config.init, kind) if config.init else None
-        style_source = open_source(config.style, data_dir=config.data_dir)
-        cache = int(config.cache_gib * 2**30)
-        content = Pictures(
-            open_source(config.content, data_dir=config.data_dir), config.resize, cache
+def _check_shares(config: Config) -> None:
+    share = jax.local_device_count() * jax.process_count() * config.accumulate
+    if config.batch_size % share:
+        raise UsageError(
+            f"--batch-size {config.batch_size} must be a multiple of {share}, the number of "
+            f"devices, processes and parts (--accumulate) that share it"
         )
-        style = Pictures(style_source, config.resize, cache)
-        self.validation = None
-        if config.val_content and config.val_style and self.first:
-            val_style = style_source
-            if config.transform != "conditional":
-                val_style = open_source(config.val_style, data_dir=config.data_dir)
-            val_content = open_source(config.val_content, data_dir=config.data_dir)
-            self.validation = Validation(config, val_content, val_style, len(style))
-        if self.first:
-            agree(config)
-        self.checkpoints = Checkpoints(config.run_dir / "checkpoints", config.keep)
-        self.sources = content, style
-        self.batches = Batches(
-            content,
-            style,
-            batch_size=config.batch_size // processes,
-            crop=config.crop,
-            seed=config.seed,
-            flip=config.flip,
-            process_index=jax.process_index(),
-            process_count=processes,
+    if config.pairings > config.batch_size // share:
+        raise UsageError(
+            f"--pairings {config.pairings} needs as many styles in each of the {share} shares of "
+            f"--batch-size {config.batch_size}"
         )
-        state = initial_state(config, len(style), init)
-        if self.checkpoints.latest is not None:
-            state, data = self.checkpoints.restore(state)
-            self.batches.set_state(dict(data))
-        elif config.resume:
-            raise RunError(f"{config.run_dir}: no checkpoint to go on from; leave --resume out")
-        self.state: State = replicate(state)
-        self.encoder = encoder
-        self.encoder_params = replicate(encoder)
-        self.reconstruct_step, self.train_step = (
-            pmapped(make_train_step(config, len(style), reconstruct=reconstruct))
-            for reconstruct in (True, False)
-        )
-        self.step = int(state.step)
-        self.data: Mapping[str, Any] = self.batches.get_state()
-        self.saved_at = time.monotonic()
-        self.pending: tuple[int, Any, Batch] | None = None
-        self.metrics = None
-        if self.first:
-            self.metrics = Metrics(config.run_dir / "metrics.jsonl", self.step)
-        self.events = _tensorboard(config) if config.tensorboard and self.first else None
 
-    def go_on(self) -> None:
-        """Trains from the current step to the last one, or until a signal."""
-        config = self.config
-        if self.step >= config.steps:
-            self._say(f"{config.run_dir} is at step {self.step} already")
-        elif self.step:
-            self._say(f"going on from step {self.step}")
-        else:
-            self._validate()
-        began, first_step = time.perf_counter(), self.step
-        with _signals() as stopped, _progress(config, self.step, self.first) as show:
-            batches = one_ahead(self.batches, self._to_device)
-            while self.step < config.steps:
-                on_device, batch, self.data = next(batches)
-                step = self.reconstruct_step if self.step < config.reconstruct else self.train_step
-                self.state, measured = step(self.state, self.encoder_params, on_device)
-                self.step += 1
-                values = self._record()  # of the step before, while this one is computed
-                self.pending = self.step, measured, batch
-                pace = (self.step - first_step) / (time.perf_counter() - began)
-                show(self.step, values, pace)
-                if self.step % config.val_every == 0 or self.step == config.steps:
-                    self._record()
-                    self._validate()
-                if self._is_time_to_save():
-                    self._save()
-                if self._should_stop(stopped):
-                    self._record()
-                    self._save(final=True)
-                    self._say(f"stopped at step {self.step}; the same command goes on from there")
-                    return
-            self._record()
-            self._save(final=True)
-        self._finish()
 
-    def close(self) -> None:
-        """Lets go of files and threads."""
+def _share_of_batches(config: Config) -> dict[str, Any]:
+    """What this process gives of the batches."""
+    return {
+        "batch_size": config.batch_size // jax.process_count(),
+        "seed": config.seed,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+
+
+def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple[Config, str]:
+    """The configuration with `pictures` and `steps_per_dispatch` decided, and the reason in words.
+
+    A run that goes on keeps what was decided at its beginning: its batches depend on it.
+    """
+    place, reason = config.pictures, "as --pictures says"
+    file = config.run_dir / "config.json"
+    if place == "auto" and file.exists():
         try:
-            self.checkpoints.close()
-        except CheckpointError as error:
-            print(f"warning: {error}", file=sys.stderr)
-        if self.metrics:
-            self.metrics.close()
-        if self.events:
-            self.events.close()
+            place, reason = json.loads(file.read_text())["pictures"], "as this run began"
+        except (ValueError, KeyError):  # `agree` says what is wrong with it
+            place = "stream"
+    accelerated = jax.default_backend() != "cpu"
+    if place == "auto" and not accelerated:
+        place, reason = "stream", "as a CPU has no memory of its own"
+    needed = 0
+    if place != "stream":
+        needed = estimated_bytes(content) + estimated_bytes(style)
+    if place == "auto":
+        room = free_memory() // PICTURES_SHARE
+        place = "device" if needed <= room else "stream"
+        fit = "fit" if needed <= room else "do not fit"
+        reason = f"as their {needed / 1e9:.2f} GB {fit} into {room / 1e9:.2f} GB of its memory"
+    if place == "device":
+        what = f"{len(content):,} + {len(style):,} pictures are decoded once and live on the device"
+    else:
+        what = "pictures are streamed from their files"
+    per_dispatch = config.steps_per_dispatch
+    if not per_dispatch:
+        per_dispatch = STEPS_PER_DISPATCH if accelerated and place == "device" else 1
+    config = dataclasses.replace(config, pictures=place, steps_per_dispatch=per_dispatch)
+    return config, f"{what}, {reason}; {per_dispatch} steps per dispatch"
 
-    def _to_device(self, batch: Batch) -> dict[str, Any]:
-        return shard({key: getattr(batch, key) for key in ("content", "style", "style_index")})
 
-    def _record(self) -> dict[str, float] | None:
-        """Checks and logs the measurements that are pending.
+def _groups(
+    batches: Batches | NumberedBatches, config: Config, step: int
+) -> Iterator[tuple[dict[str, Any], list[Batch], dict[str, Any]]]:
+    """Batches on the device, as many as one dispatch takes, until the end of the run.
 
-        Raises:
-            TrainingError: the loss is not finite.
-        """
-        if self.pending is None:
-            return None
-        step, measured, batch = self.pending
-        self.pending = None
-        values = {key: float(value) for key, value in jax.device_get(measured).items()}
-        if not math.isfinite(values["loss"]) or not math.isfinite(values["grad_norm"]):
-            last = self.checkpoints.latest
-            good = (
-                "there is no checkpoint" if last is None else f"the last good checkpoint is {last}"
-            )
-            raise TrainingError(
-                f"the loss is not finite at step {step} ({good}, in {self.checkpoints.folder}); "
-                f"the batch was {', '.join(batch.names)}"
-            )
-        if self.metrics and (step % self.config.log_every == 0 or step == self.config.steps):
-            self._log(step, values)
-        return values
+    Gives (arrays (devices, k, n, ...), the k batches, the position after them).
+    """
+    while step < config.steps:
+        group = [next(batches) for _ in range(steps_of_dispatch(config, step))]
+        step += len(group)
+        arrays = [batch.arrays() for batch in group]
+        stacked = {key: np.stack([own[key] for own in arrays]) for key in arrays[0]}
+        yield shard(stacked), group, batches.get_state()
 
-    def _log(self, step: int, values: dict[str, float]) -> None:
-        if self.metrics:
-            self.metrics.write(step, values)
-        if self.events:
-            for key, value in values.items():
-                self.events.add_scalar(key, value, step)
 
-    def _validate(self) -> None:
-        if not self.validation:
-            return
-        state = jax.device_get(self.state)
-        values, sheet = self.validation.run(state, self.encoder)
-        self._log(self.step, values)
-        folder = self.config.run_dir / "samples"
-        folder.mkdir(exist_ok=True)
-        save_picture(sheet, folder / f"step_{self.step:07d}.jpg", quality=90)
-        keys = ("val_loss", "val_content_loss", "val_style_loss")
-        self._say(f"step {self.step}: {describe(values, keys)}")
+def steps_of_dispatch(config: Config, step: int) -> int:
+    """How many steps the program beginning at `step` takes: all that a dispatch may, or one.
 
-    def _is_time_to_save(self) -> bool:
-        minutes = (time.monotonic() - self.saved_at) / 60
-        return self.step % self.config.save_every == 0 or minutes >= self.config.save_minutes
+    A dispatch ends where something is to be done between two steps. It depends on the step alone, so
+    that a run that was interrupted goes on with the same programs, to the bit.
+    """
+    most = config.steps_per_dispatch
+    every = (config.val_every, config.save_every)
+    ends = [config.steps, *(step - step % n + n for n in every)]
+    if step < config.reconstruct:
+        ends.append(config.reconstruct)
+    return most if step % most == 0 and min(ends) - step >= most else 1
 
-    def _save(self, final: bool = False) -> None:
-        """Saves, once the losses so far are known to be finite."""
-        self._record()
-        self.saved_at = time.monotonic()
-        if not self.first:
-            return
-        try:
-            self.checkpoints.save(self.state, self.data)
-            if final:
-                self.checkpoints.wait()
-        except CheckpointError as error:
-            if final:
-                raise
-            print(f"warning: {error}; the run goes on", file=sys.stderr)
 
-    def _should_stop(self, stopped: list[int]) -> bool:
-        if jax.process_count() == 1:
-            return bool(stopped)
-        from jax.experimental import multihost_utils
+def _save(checkpoints: Checkpoints, state: State, data: Mapping[str, Any], *, final: bool) -> None:
+    try:
+        checkpoints.save(state, data)
+        if final:
+            checkpoints.wait()
+    except CheckpointError as error:
+        if final:
+            raise
+        print(f"warning: {error}; the run goes on", file=sys.stderr)
 
-        # Agreed on by all processes, so that none waits for another in the next step.
-        return bool(multihost_utils.reached_preemption_sync_point(self.step))
 
-    def _finish(self) -> None:
-        if not self.first:
-            return
-        config = self.config
-        skipped = sum(len(source.bad) for source in self.sources)
-        if skipped:
-            self._say(f"unreadable pictures skipped: {skipped}")
-        plot([config.run_dir], config.run_dir / "curves.png")
-        if config.norm == "none" and config.transform == "adain":
-            name, _ = KINDS[config.model]
-            target = config.run_dir / f"{name}.safetensors"
-            export(self.state, target, config)
-            self._say(f"done; use it with infer.py --model {config.model} --{name} {target}")
-        else:
-            self._say(f"done; see {config.run_dir}")
+def _close(checkpoints: Checkpoints) -> None:
+    try:
+        checkpoints.close()
+    except CheckpointError as error:
+        print(f"warning: {error}", file=sys.stderr)
 
-    def _say(self, text: str) -> None:
-        if self.first:
-            print(text, flush=True)
+
+def _minutes_since(moment: float) -> float:
+    return (time.monotonic() - moment) / 60
+
+
+def _all_agree(wish: bool, step: int) -> bool:
+    """Whether to stop: with several processes as all agree, so that none waits for another."""
+    if jax.process_count() == 1:
+        return wish
+    from jax.experimental import multihost_utils
+
+    return bool(multihost_utils.reached_preemption_sync_point(step))
+
+
+def _finish(config: Config, state: State, sources: Sequence[Pictures]) -> None:
+    if skipped := sum(len(source.bad) for source in sources):
+        _say(f"unreadable pictures skipped: {skipped}")
+    plot([config.run_dir], config.run_dir / "curves.png")
+    if config.norm == "none" and config.transform == "adain":
+        part = REGISTRY[config.model].part
+        target = config.run_dir / f"{part}.safetensors"
+        export(state, target, config)
+        _say(f"done; use it with infer.py --model {config.model} --{part} {target}")
+    else:
+        _say(f"done; see {config.run_dir}")
+
+
+def _say(text: str) -> None:
+    if jax.process_index() == 0:
+        print(text, flush=True)
 
 
 @contextmanager
@@ -311,16 +421,13 @@ def _progress(config: Config, start: int, first: bool) -> Iterator[Any]:
         *("step", MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.description}")),
         TimeRemainingColumn(),
     )
-    latest = ""
     with Progress(*columns, console=console, disable=not (first and console.is_terminal)) as bar:
         task = bar.add_task("", total=config.steps, completed=start)
 
-        def show(step: int, values: dict[str, float] | None, pace: float) -> None:
-            nonlocal latest
-            if values:
-                latest = describe(values, ("loss", "pixel_loss", "content_loss", "style_loss"))
+        def show(step: int, latest: dict[str, float], pace: float) -> None:
             rate = f"{pace * config.batch_size:.1f} pictures/s"
-            bar.update(task, completed=step, description=f"{latest}, {rate}" if latest else rate)
+            losses = describe(latest, ("loss", "pixel_loss", "content_loss", "style_loss"))
+            bar.update(task, completed=step, description=f"{losses}, {rate}" if losses else rate)
 
         yield show
 

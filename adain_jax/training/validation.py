@@ -1,6 +1,6 @@
 """Validation on fixed pairs: what `adain_jax.evaluation` measures, and a sheet of samples."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -16,7 +16,8 @@ from adain_jax.images.files import Picture
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.training.config import Config
-from adain_jax.training.step import TRAINED, Pairs, Params, State, merge
+from adain_jax.training.models import Params, bind_trainee
+from adain_jax.training.step import State
 
 SAMPLES = 6
 MOST = 1000  # pairs, which stay in memory
@@ -44,7 +45,7 @@ class Validation:
     def run(self, state: State, encoder_params: Params) -> tuple[dict[str, float], Picture]:
         """Mean losses over all pairs, and a sheet of the first ones: content, style, result."""
         params = state.params if state.ema is None else state.ema
-        arrays = jax.device_put((params, state.running, encoder_params))
+        arrays = jax.device_put((params, state.batch_stats, encoder_params))
         measured = []
         cells: dict[tuple[int, int], Picture] = {}
         for i, (content, style) in enumerate(self._pairs):
@@ -64,21 +65,20 @@ def _measure(
     config: Config,
     styles: int,
     params: Params,
-    running: Any,
+    batch_stats: Any,
     encoder_params: Params,
     content: Float[Array, "n h w 3"],
     style: Float[Array, "n h w 3"],
     style_index: Array,
 ) -> tuple[dict[str, Array], Array]:
     encoder = bind(VGG19Encoder, encoder_params)
-    pictures = Pairs(content, style)
-    features = Pairs(*(encoder(x).relu4_1 for x in pictures))
-    model = bind(partial(TRAINED[config.model], config, styles), merge(params, running))
-    model.eval()
-    result = model(pictures, features, style_index)
+    trainee = bind_trainee(config, styles, params, batch_stats)
+    trainee.eval()
+    features = (trainee.encode(x, encoder(x).relu4_1) for x in (content, style))
+    result = trainee(*features, style_index)
     return measure(encoder_params, content, style, result), result
 
 
-def describe(measurements: dict[str, float], keys: Iterable[str]) -> str:
+def describe(measurements: Mapping[str, float], keys: Iterable[str]) -> str:
     """Some measurements in one line."""
     return ", ".join(f"{key} {measurements[key]:.4g}" for key in keys if key in measurements)

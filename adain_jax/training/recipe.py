@@ -1,0 +1,144 @@
+"""Weights as a recipe: the legs of training in a file, run one after the other by one command.
+
+A recipe is a TOML file of `train.py`'s options: `model`, a table `common`, and one table `legs` per
+leg, which begins with the weights of the one before. Those of the weights that ship lie in
+`adain_jax/training/recipes/`. The same command goes on after any interruption.
+"""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from adain_jax import evaluation, weights
+from adain_jax.data.sources import open_source
+from adain_jax.evaluation import read_pairs
+from adain_jax.files import write_atomically
+from adain_jax.images import save_picture
+from adain_jax.images.contact_sheet import contact_sheet
+from adain_jax.images.files import Picture
+from adain_jax.inference.stylizer import Stylizer
+from adain_jax.training.config import Config
+from adain_jax.training.loop import train
+from adain_jax.training.models import REGISTRY
+from adain_jax.training.run_dir import plot
+
+RECIPES = Path(__file__).parent / "recipes"
+SHEET_ROWS = 6
+SMOKE = {"steps": 3, "batch_size": 2, "crop": 32, "resize": 64, "reconstruct": 0, "ramp": 0}
+"""What replaces a leg's options in a trial run: everything happens, and nothing takes long."""
+
+
+class RecipeError(Exception):
+    """A recipe that cannot be followed; the message names it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What makes one file of weights.
+
+    Attributes:
+        model: as of `train.py`.
+        legs: the options of each leg by its name, those in common included.
+    """
+
+    model: weights.Model
+    legs: Mapping[str, Mapping[str, Any]]
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Reads a recipe file, or the one of a name that ships.
+
+    Raises:
+        RecipeError: there is no such file, it is no TOML, or names options that do not exist.
+    """
+    file = Path(path)
+    if not file.suffix:
+        file = RECIPES / f"{path}.toml"
+    try:
+        content = tomllib.loads(file.read_text())
+    except OSError as error:
+        known = ", ".join(sorted(found.stem for found in RECIPES.glob("*.toml")))
+        raise RecipeError(f"{path}: {error.strerror}; those that ship are {known}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"{file}: {error}") from None
+    if content.get("model") not in REGISTRY or not content.get("legs"):
+        raise RecipeError(f"{file}: needs model = {' or '.join(REGISTRY)}, and a table of legs")
+    known_options = {field.name for field in dataclasses.fields(Config)}
+    legs = {}
+    for number, leg in enumerate(content["legs"], 1):
+        options = {**content.get("common", {}), **leg}
+        name = str(options.pop("name", number))
+        if unknown := sorted(options.keys() - known_options):
+            raise RecipeError(f"{file}: leg {name}: no such option: {', '.join(unknown)}")
+        legs[name] = options
+    return Recipe(content["model"], legs)
+
+
+def follow(
+    recipe: Recipe, folder: Path, *, init: Path | None, smoke: bool, **options: Any
+) -> Path | None:
+    """Runs the legs that are not done yet, then measures what came of them.
+
+    Args:
+        recipe: what to do.
+        folder: where each leg gets its run folder; the weights, as float16, and their figures in
+            `evaluation.json`, `curves.png` and `samples.jpg`.
+        init: weights that the first leg begins with.
+        smoke: a trial run of a few small steps.
+        options: of `Config`, the same for all legs: the pictures, the encoder and the like.
+
+    Returns:
+        The weights' path; None if a signal stopped a leg.
+
+    Raises:
+        Whatever `train` raises.
+    """
+    part, kind = REGISTRY[recipe.model].part, REGISTRY[recipe.model].kind
+    runs = []
+    for name, leg in recipe.legs.items():
+        run = folder / name
+        done = run / f"{part}.safetensors"
+        if not done.exists():
+            print(f"leg {name} of {', '.join(recipe.legs)}", flush=True)
+            values = {**options, **leg, "model": recipe.model, "run_dir": run, "init": init}
+            train(Config(**(values | SMOKE if smoke else values)))
+        if not done.exists():
+            return None
+        runs.append(run)
+        init = done
+    target = folder / f"{kind}.safetensors"
+    last = runs[-1] / f"{part}.safetensors"
+    metadata = weights.header(last.read_bytes())
+    weights.write(target, weights.to_half(weights.read(last, kind)), kind, metadata)
+    plot(runs, folder / "curves.png")
+    if options.get("val_content") and options.get("val_style"):
+        _measure(recipe.model, target, folder, options)
+    return target
+
+
+def _measure(model: weights.Model, target: Path, folder: Path, options: Mapping[str, Any]) -> None:
+    """Writes `evaluation.json` and `samples.jpg`, and prints a row for the model card."""
+    files = {"decoder" if model == "vgg19" else "network": target, "encoder": options["encoder"]}
+    measured = evaluation.evaluate(
+        evaluation.Options(options["val_content"], options["val_style"], model, **files)
+    )
+    write_atomically(folder / "evaluation.json", json.dumps(measured, indent=1).encode())
+    columns = [key for key in measured if key != "pairs"]
+    print(_row(columns), _row(["---"] * len(columns)), sep="\n")
+    print(_row([f"{measured[key]:.3f}" for key in columns]))
+    stylizer = Stylizer.load(model, **(files if model == "vgg19" else {"network": target}))
+    cells: dict[tuple[int, int], Picture] = {}
+    contents, styles = (open_source(options[key]) for key in ("val_content", "val_style"))
+    for i, (content, style) in enumerate(islice(read_pairs(contents, styles, 256), SHEET_ROWS)):
+        cells |= {(i, 0): content, (i, 1): style, (i, 2): stylizer(content, style)}
+    rows = [""] * (1 + max(row for row, _ in cells))
+    sheet = contact_sheet(cells, rows, ["content", "style", "result"], cell=256)
+    save_picture(sheet, folder / "samples.jpg", quality=90)
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

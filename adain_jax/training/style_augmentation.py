@@ -1,0 +1,71 @@
+"""Styles changed at random before they are encoded, so that a network meets more than its paintings.
+
+Hue, order and sign of the channels, contrast, gamma, greyscale, and the scale of the crop.
+"""
+
+import dm_pix
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from adain_jax.training.config import Config
+
+PROBABILITY = 0.5  # that a style keeps its colors; each change below is drawn on its own
+SCALE = 2.0  # crops show between half and double of their side
+
+
+def window_side(config: Config) -> int:
+    """Side of the squares that styles are cut from: with augmentation, room for the largest scale."""
+    if not config.augment_styles:
+        return config.crop
+    return min(int(SCALE * config.crop), config.resize)
+
+
+def augment_styles(
+    keys: Array, windows: Float[Array, "n side side 3"], crop: int
+) -> Float[Array, "n crop crop 3"]:
+    """Random changes of styles, each by its own key.
+
+    Args:
+        keys: one random key for each style.
+        windows: pictures in [0, 1], squares of `window_side`.
+        crop: side of the result in pixels.
+    """
+    return jax.vmap(lambda key, window: _augment(key, window, crop))(keys, windows)
+
+
+def _augment(key: Array, window: Float[Array, "side side 3"], crop: int) -> Array:
+    scale_key, color_key = jax.random.split(key)
+    return _change_colors(color_key, _rescaled_crop(scale_key, window, crop))
+
+
+def _rescaled_crop(key: Array, window: Float[Array, "side side 3"], crop: int) -> Array:
+    """A random square of the window, between half of the crop and the whole window, resized."""
+    side = window.shape[0]
+    scale_key, corner_key = jax.random.split(key)
+    smallest, largest = crop / SCALE, float(side)
+    # The logarithm is uniform: half and double are equally likely.
+    taken = jnp.exp(
+        jax.random.uniform(scale_key, minval=jnp.log(smallest), maxval=jnp.log(largest))
+    )
+    corner = jax.random.uniform(corner_key, (2,)) * (side - taken)
+    scale = jnp.full(2, crop / taken)
+    resized = jax.image.scale_and_translate(
+        window, (crop, crop, 3), (0, 1), scale, -corner * scale, "linear"
+    )
+    return jnp.clip(resized, 0, 1)
+
+
+def _change_colors(key: Array, picture: Float[Array, "h w 3"]) -> Array:
+    keys = jax.random.split(key, 8)
+    changed = dm_pix.adjust_hue(picture, jax.random.uniform(keys[0], minval=-0.5, maxval=0.5))
+    changed = changed[..., jax.random.permutation(keys[1], 3)]
+    changed = jnp.where(jax.random.bernoulli(keys[2], 0.2), 1 - changed, changed)
+    contrast = jnp.exp(jax.random.uniform(keys[3], minval=-0.5, maxval=0.5))
+    changed = jnp.clip(dm_pix.adjust_contrast(changed, contrast), 0, 1)
+    gamma = jnp.exp(jax.random.uniform(keys[4], minval=-0.5, maxval=0.5))
+    # A power's gradient at 0 is infinite, and nothing needs it: styles are data.
+    changed = jnp.maximum(changed, 1e-6) ** gamma
+    grey = jnp.broadcast_to(dm_pix.rgb_to_grayscale(changed), changed.shape)
+    changed = jnp.where(jax.random.bernoulli(keys[5], 0.1), grey, changed)
+    return jnp.where(jax.random.bernoulli(keys[6], PROBABILITY), picture, changed)
