@@ -166,6 +166,21 @@ def test_bands_give_the_same_bits_as_all_at_once(kind, h, other, w):
 
 
 @given(h=sides, w=sides)
+@settings(max_examples=8, deadline=None)
+def test_what_accelerators_do_equals_what_cpus_do(h, w):
+    """Bit for bit: sums with zeros."""
+    rng = np.random.default_rng(h * 10 + w)
+    phases = rng.standard_normal((2, h + 1, w + 1, 12)).astype(np.float32)
+    of_cpus, of_accelerators = layers._interleave_stacked, layers._interleave_summed
+    np.testing.assert_array_equal(jax.jit(of_accelerators)(phases), of_cpus(phases))
+    x = rng.standard_normal((2, h, w, 3)).astype(np.float32)
+    for mode in ("reflect", "edge"):
+        padded = jax.jit(lambda x, mode=mode: layers._pad_summed(x, mode))(x)
+        expected = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
+        np.testing.assert_array_equal(padded, expected)
+
+
+@given(h=sides, w=sides)
 @settings(max_examples=12, deadline=None)
 def test_max_pool_rounds_up(h, w):
     x = np.random.default_rng(0).standard_normal((2, h, w, 3)).astype(np.float32)
