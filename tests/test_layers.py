@@ -57,6 +57,7 @@ def parameters(c_in: int, c_out: int, seed: int = 0) -> dict[str, np.ndarray]:
 LAYERS = {ReflectConv: (plain_conv, 1), UpsampleConv: (plain_upsample_conv, 2)}
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("layer", LAYERS)
 @given(h=sides, w=sides)
 @example(h=261, w=5)  # in strips
@@ -90,6 +91,7 @@ def test_gradients_of_convolutions_equal_their_definition(layer, h, w):
     assert_same_along(to_kernel, d_kernel, gradient, plain(x, d_kernel, 0))
 
 
+@pytest.mark.essential
 @given(h=st.integers(3, 9), w=st.integers(3, 14))
 @settings(max_examples=6, deadline=None)
 def test_winograds_way_equals_the_definition(h, w):

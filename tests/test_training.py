@@ -98,6 +98,7 @@ def test_losses_and_gradients_equal_the_reference(reference_weights, square_refe
     assert_trees_close(grads["conv1_1"]["kernel"], expected, 1e-3)
 
 
+@pytest.mark.essential
 def test_only_the_decoder_is_updated(encoder):
     config = configure()
     before = jax.tree.map(np.copy, encoder)
@@ -195,6 +196,7 @@ def test_the_style_weight_grows_geometrically():
     assert style_weight(configure(), jnp.asarray(0)) == 0.1
 
 
+@pytest.mark.essential
 def test_bfloat16_has_float32_state_and_close_losses(encoder):
     inputs = batch(side=32)
     _, [exact] = run_steps(configure(), encoder, inputs)
@@ -277,6 +279,7 @@ def test_total_variation():
 # Records and checkpoints
 
 
+@pytest.mark.essential
 def test_checkpoints_come_back_bit_for_bit(tmp_path, encoder):
     config = configure(ema=0.75, norm="batch")
     state, _ = run_steps(config, encoder, batch(), steps=2)
