@@ -10,7 +10,8 @@ Layers compute in the dtype of their kernel; cast the parameters to bfloat16 to 
 """
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, reduce
+from operator import add
 
 import jax
 import jax.numpy as jnp
@@ -105,11 +106,12 @@ def _interleave_summed(phases: Array) -> Array:
     """The same as a sum of each phase between zeros, for the reason of `_pad_summed`."""
     n, h, w = phases.shape[0], phases.shape[1] - 1, phases.shape[2] - 1
     x = phases.reshape(n, h + 1, w + 1, 2, 2, -1)
-    return sum(
+    parts = (
         _among_zeros(x[:, i : h + i, j : w + j, i, j], (i, 1 - i, 1), (j, 1 - j, 1))
         for i in (0, 1)
         for j in (0, 1)
     )
+    return reduce(add, parts)
 
 
 def _interleave_forward(phases: Array) -> tuple[Array, None]:
@@ -252,7 +254,8 @@ def _pad_summed(x: Frame, mode: str) -> Frame:
         last = lax.slice_in_dim(x, length - 1 - source, length - source, axis=axis)
         parts = ((first, (0, length + 1, 0)), (x, (1, 1, 0)), (last, (length + 1, 0, 0)))
         keep = (0, 0, 0)
-        x = sum(_among_zeros(y, *((p, keep) if axis == 1 else (keep, p))) for y, p in parts)
+        padded = (_among_zeros(y, *((p, keep) if axis == 1 else (keep, p))) for y, p in parts)
+        x = reduce(add, padded)
     return x
 
 
