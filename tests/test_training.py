@@ -98,7 +98,6 @@ def test_losses_and_gradients_equal_the_reference(reference_weights, square_refe
     assert_trees_close(grads["conv1_1"]["kernel"], expected, 1e-3)
 
 
-@pytest.mark.essential
 def test_only_the_decoder_is_updated(encoder):
     config = configure()
     before = jax.tree.map(np.copy, encoder)
@@ -279,7 +278,6 @@ def test_total_variation():
 # Records and checkpoints
 
 
-@pytest.mark.essential
 def test_checkpoints_come_back_bit_for_bit(tmp_path, encoder):
     config = configure(ema=0.75, norm="batch")
     state, _ = run_steps(config, encoder, batch(), steps=2)
