@@ -1,11 +1,12 @@
-# Everything runs in .venv, made on first use; PYTHON is any Python from 3.11 on.
+# Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on.
 PYTHON ?= python3
-BIN := .venv/bin
-INSTALLED := .venv/installed
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
-.PHONY: demo app test lint clean
+.PHONY: demo app test test-essentials test-newest lint clean
 
 # Stylises the example pictures in the example styles.
 demo: $(INSTALLED)
@@ -19,6 +20,18 @@ app: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# A small part that trains, resumes, stylises and converts.
+test-essentials: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m essential
+
+# The same with the newest Python that is found, on the PATH or of pyenv, and the JAX that needs it.
+OF_PYENV := $$HOME/.pyenv/versions
+test-newest:
+	@for python in python3.13 $(OF_PYENV)/3.13.*/bin/python python3.12 $(OF_PYENV)/3.12.*/bin/python; do \
+	  if "$$python" -c '' 2> /dev/null; then exec $(MAKE) test-essentials VENV=.venv-newest PYTHON="$$python"; fi; \
+	done; \
+	echo 'No Python 3.12 or 3.13 was found: the JAX releases that need one were not tested.'
+
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -26,9 +39,9 @@ lint: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'adain-jax needs Python 3.11 or newer')"
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .venv-newest build dist *.egg-info

@@ -88,26 +88,33 @@ def ours(
     return lambda: stylizer(contents, picture), lambda: stylizer(contents, style)
 
 
-def flop(model: str, side: int) -> float:
-    """Multiplications and additions of stylising one picture, of the convolutions as written."""
+def layer_flop(kind: "Kind", side: int) -> dict[str, float]:
+    """Multiplications and additions of each convolution as written, for one picture."""
     from adain_jax.weights import CHANNELS
 
-    kinds = ["fast"] if model == "fast" else ["vgg19-encoder", "vgg19-decoder"]
     names = {"half": 2, "quarter": 4, "eighth": 8, "conv1": 1, "conv2": 2, "conv3": 4, "conv4": 8}
-    return sum(
-        2 * 9 * a * b * (side / names[name.split("_")[0]]) ** 2
-        for kind in kinds
+    return {
+        name: 2 * 9 * a * b * (side / names[name.split("_")[0]]) ** 2
         for name, (a, b) in CHANNELS[kind].items()
-    )
+    }
+
+
+def flop(model: str, side: int) -> float:
+    """The same of stylising one picture."""
+    kinds: list[Kind] = ["fast"] if model == "fast" else ["vgg19-encoder", "vgg19-decoder"]
+    return sum(sum(layer_flop(kind, side).values()) for kind in kinds)
 
 
 def matrix_rate(dtype: str) -> float:
-    """Multiplications and additions per second of large matrices."""
+    """Multiplications and additions per second of large matrices of random numbers.
+
+    Some chips multiply zeros and ones faster.
+    """
     import jax
     import jax.numpy as jnp
 
     side = 2048 if jax.default_backend() == "cpu" else 8192
-    a = jnp.ones((side, side), dtype)
+    a = jax.random.normal(jax.random.key(0), (side, side), jnp.dtype(dtype))
     multiply = jax.jit(jnp.matmul)
     seconds, _ = time_runs(lambda: multiply(a, a).block_until_ready(), 5)
     return 2 * side**3 / seconds
@@ -143,15 +150,15 @@ def spawn(project: str, batch: int, side: int, repeats: int, dtype: str) -> dict
 def machine() -> dict[str, str]:
     from importlib.metadata import version
 
-    import jax
-
     names = ("jax", "jaxlib", "flax", "torch")
     versions = {name: version(name) for name in names if importlib.util.find_spec(name)}
     cpu = platform.processor() or platform.machine()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), cpu)
-    device = jax.devices()[0].device_kind
+    # In a process of its own: JAX takes most of a GPU's memory, and the cases need it.
+    ask = [sys.executable, "-c", "import jax; print(jax.devices()[0].device_kind)"]
+    device = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     return {"cpu": cpu, "cores": str(os.cpu_count()), "device": device, **versions}
 
 

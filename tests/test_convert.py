@@ -87,6 +87,7 @@ def torchvision(x):
     return (x - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("kind", ["legacy pth", "zip pth", "t7", "flat t7", "npz", "safetensors"])
 def test_the_published_encoder_in_every_container(tmp_path, encoder, one_by_one, kind):
     state = sequential(encoder, one_by_one)
@@ -404,6 +405,7 @@ def run(capsys, *arguments):
     return exit_.value.code, captured.out, captured.err
 
 
+@pytest.mark.essential
 def test_the_command_writes_where_infer_looks(tmp_path, decoder, capsys, monkeypatch):
     monkeypatch.setenv("ADAIN_JAX_DATA", str(tmp_path / "data"))
     foreign.write_zip_pth(

@@ -104,6 +104,7 @@ def test_contents_and_styles_are_shuffled_independently(tmp_path):
     assert len(pairs) > 24  # one order for both would give 8
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("position", range(6))
 def test_resuming_anywhere_gives_the_same_sequence(folders, position):
     expected = take(batches(folders), position + 5)
@@ -204,6 +205,7 @@ def test_cached_pictures_are_the_same(folders):
     assert 0 < sum(pixels.nbytes for pixels, _ in cached._cache.values()) <= 3000
 
 
+@pytest.mark.essential
 def test_packing_and_reading_back(tmp_path, folders, capsys):
     (folders[0] / "bad.png").write_bytes(b"rubbish")
     target = tmp_path / "packed"

@@ -53,6 +53,7 @@ def files(folder):
     return sorted(path.as_posix() for path in found)
 
 
+@pytest.mark.essential
 def test_every_content_in_every_style_with_the_tree_kept(folder, run, random_weights):
     code, out, _ = run("--content", "content", "--style", "style", "--output", "out")
     assert code == 0
@@ -156,6 +157,7 @@ def test_existing_files_are_left_unless_asked(folder, run):
     assert read_picture(target).shape == (24, 32, 3)
 
 
+@pytest.mark.essential
 def test_saved_styles_give_the_same_pictures(folder, run):
     assert run("--style", "style", "--save-style", "saved")[0] == 0
     assert files("saved") == ["night.safetensors", "wave.safetensors"]
@@ -287,6 +289,7 @@ def test_help_needs_no_jax():
     assert result.stdout.endswith("False False\n")
 
 
+@pytest.mark.essential
 def test_the_script_runs_from_anywhere(folder, random_weights):
     weights = [f"--{part}={path}" for part, path in random_weights.items()]
     pictures = ["--content", "content/none.jpg", "--style", "style/wave.png"]

@@ -57,6 +57,7 @@ def parameters(c_in: int, c_out: int, seed: int = 0) -> dict[str, np.ndarray]:
 LAYERS = {ReflectConv: (plain_conv, 1), UpsampleConv: (plain_upsample_conv, 2)}
 
 
+@pytest.mark.essential
 @pytest.mark.parametrize("layer", LAYERS)
 @given(h=sides, w=sides)
 @example(h=261, w=5)  # in strips
@@ -90,6 +91,7 @@ def test_gradients_of_convolutions_equal_their_definition(layer, h, w):
     assert_same_along(to_kernel, d_kernel, gradient, plain(x, d_kernel, 0))
 
 
+@pytest.mark.essential
 @given(h=st.integers(3, 9), w=st.integers(3, 14))
 @settings(max_examples=6, deadline=None)
 def test_winograds_way_equals_the_definition(h, w):
@@ -163,6 +165,21 @@ def test_bands_give_the_same_bits_as_all_at_once(kind, h, other, w):
     for a, b, (height, width) in zip(banded, whole, size, strict=True):
         real = tuple(-(-side // 2) if kind == "pooled" else 2 * side for side in (height, width))
         np.testing.assert_array_equal(a[: real[0], : real[1]], b[: real[0], : real[1]])
+
+
+@given(h=sides, w=sides)
+@settings(max_examples=8, deadline=None)
+def test_what_accelerators_do_equals_what_cpus_do(h, w):
+    """Bit for bit: sums with zeros."""
+    rng = np.random.default_rng(h * 10 + w)
+    phases = rng.standard_normal((2, h + 1, w + 1, 12)).astype(np.float32)
+    of_cpus, of_accelerators = layers._interleave_stacked, layers._interleave_summed
+    np.testing.assert_array_equal(jax.jit(of_accelerators)(phases), of_cpus(phases))
+    x = rng.standard_normal((2, h, w, 3)).astype(np.float32)
+    for mode in ("reflect", "edge"):
+        padded = jax.jit(lambda x, mode=mode: layers._pad_summed(x, mode))(x)
+        expected = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
+        np.testing.assert_array_equal(padded, expected)
 
 
 @given(h=sides, w=sides)

@@ -83,6 +83,7 @@ def whole_run(workplace, tmp_path_factory):
     return run_dir
 
 
+@pytest.mark.essential
 def test_a_run_leaves_what_people_look_at(whole_run, random_weights):
     names = {path.name for path in whole_run.iterdir()}
     expected = {"config.json", "metrics.jsonl", "curves.png", "decoder.safetensors"}
@@ -99,6 +100,7 @@ def test_a_run_leaves_what_people_look_at(whole_run, random_weights):
     assert np.isfinite(stylizer(picture, picture)).all()
 
 
+@pytest.mark.essential
 def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, capsys):
     shutil.copytree(workplace / "content", tmp_path / "content")
     (tmp_path / "content" / "5.png").write_bytes(b"no picture")
@@ -117,6 +119,7 @@ def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, ca
     assert train(*arguments(workplace, tmp_path / "next", **options)) == 0
 
 
+@pytest.mark.essential
 def test_a_run_goes_on_where_it_was(workplace, whole_run, tmp_path, capsys):
     assert train(*arguments(workplace, tmp_path / "run", steps=4)) == 0
     assert train(*arguments(workplace, tmp_path / "run", steps=6), "--resume") == 0
@@ -135,6 +138,7 @@ def test_saved_on_four_devices_resumed_on_one(workplace, whole_run, tmp_path):
     np.testing.assert_allclose(list(result.values()), list(expected.values()), rtol=1e-3)
 
 
+@pytest.mark.essential
 def test_exporting_from_any_checkpoint(whole_run, tmp_path, capsys):
     for options in ([], ["--step=2"]):
         with pytest.raises(SystemExit, match="0"):

@@ -68,6 +68,7 @@ def test_the_default_takes_the_style_and_keeps_the_content(fast):
     assert np.corrcoef(*lightness)[0, 1] > 0.6
 
 
+@pytest.mark.essential
 def test_infer_needs_nothing_else(nothing_converted, tmp_path):
     pictures = ["--content", EXAMPLES / "content" / "cat.jpg"]
     pictures += ["--style", EXAMPLES / "style" / "swirls.jpg", "--output", tmp_path / "out.png"]

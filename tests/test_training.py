@@ -197,6 +197,7 @@ def test_the_style_weight_grows_geometrically():
     assert style_weight(configure(), jnp.asarray(0)) == 0.1
 
 
+@pytest.mark.essential
 def test_bfloat16_has_float32_state_and_close_losses(frozen):
     inputs = batch(side=32)
     _, [exact] = run_steps(configure(), frozen, inputs)
