@@ -16,6 +16,7 @@ On a GPU the twin runs there too, through `torch.compile` where the dtype is bfl
 import argparse
 import importlib.util
 import json
+import math
 import os
 import platform
 import resource
@@ -90,12 +91,13 @@ def ours(
 
 def layer_flop(kind: "Kind", side: int) -> dict[str, float]:
     """Multiplications and additions of each convolution as written, for one picture."""
-    from adain_jax.weights import CHANNELS
+    from adain_jax.weights import shapes
 
     names = {"half": 2, "quarter": 4, "eighth": 8, "conv1": 1, "conv2": 2, "conv3": 4, "conv4": 8}
     return {
-        name: 2 * 9 * a * b * (side / names[name.split("_")[0]]) ** 2
-        for name, (a, b) in CHANNELS[kind].items()
+        key.removesuffix(".kernel"): 2 * math.prod(shape) * (side / names[key.split("_")[0]]) ** 2
+        for key, shape in shapes(kind).items()
+        if key.endswith(".kernel")
     }
 
 

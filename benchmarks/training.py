@@ -1,12 +1,13 @@
 """Times training steps: this project, and a PyTorch twin of the same step where torch is installed.
 
     python -m benchmarks.training [--model vgg19] [--dtype float32] [--batch-size 4] [--crop 128]
-        [--steps 10] [--repeats 3] [--content DIR --style DIR] [--encoder FILE]
+        [--steps 10] [--repeats 3] [--steps-per-dispatch 1] [--content DIR --style DIR] [--encoder FILE]
 
 Each case runs in a process of its own: some steps one after the other, waited for once, so that no
 device waits for the host; the median of several such rounds counts, after a first one that compiles.
-Pictures are random and lie on the device. With --content and --style a further case, "streamed", reads
-them by the pipeline: what it takes longer is what a run waits for its data.
+Pictures are random, a batch that lies on the device. With --content and --style two further cases read
+real ones: "streamed" by the pipeline, and "device" all of them at once, to be cut inside the step. What
+they take longer is what a run waits for its data.
 
 The twin has no fast network. It runs channels last, on a GPU through `torch.compile`, and under
 autocast with --dtype bfloat16.
@@ -21,7 +22,8 @@ reach on the same device, measured by JAX in the process of "ours".
 
 On a GPU:
 
-    python -m benchmarks.training --dtype bfloat16 --batch-size 32 --crop 256 --steps 20
+    python -m benchmarks.training --dtype bfloat16 --batch-size 32 --crop 256 --steps 20 \\
+        --steps-per-dispatch 10
 """
 
 import argparse
@@ -31,7 +33,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -68,48 +71,57 @@ def time_steps(
     return statistics.median(rounds[1:])
 
 
-def ours(options: argparse.Namespace, *, streamed: bool) -> dict[str, float]:
+def ours(options: argparse.Namespace, data: str) -> dict[str, float]:
     import jax
     import numpy as np
 
+    from adain_jax.data.pipeline import Batch, Batches, prefetch
+    from adain_jax.data.sources import Pictures, open_source
     from adain_jax.training.config import Config
-    from adain_jax.training.step import initial_state, make_train_step, pmapped, replicate, shard
+    from adain_jax.training.devices import pmapped, replicate, shard_steps
+    from adain_jax.training.pictures_on_device import NumberedBatches, load_all
+    from adain_jax.training.step import Frozen, in_sequence, initial_state, make_train_step
     from adain_jax.weights import read
 
     names = ("model", "dtype", "batch_size", "crop")
     config = Config("", "", Path(), **{name: getattr(options, name) for name in names})
     kind = "vgg19-encoder"
-    encoder = read(options.encoder, kind) if options.encoder else random_layers(kind)
-    state, params = replicate(initial_state(config, 1)), replicate(encoder)
-    train = pmapped(make_train_step(config, 1))
+    frozen = Frozen(read(options.encoder, kind) if options.encoder else random_layers(kind))
+    train = pmapped(in_sequence(make_train_step(config, 1)))
+    size, dispatch = options.batch_size, options.steps_per_dispatch
 
-    def place(content: np.ndarray, style: np.ndarray) -> Any:
-        index = np.zeros(len(content), np.int32)
-        return shard({"content": content, "style": style, "style_index": index})
+    def random_batches() -> Iterator[Batch]:
+        pictures = np.random.default_rng(0).integers(
+            0, 256, (2, size, options.crop, options.crop, 3), np.uint8
+        )
+        while True:
+            yield Batch(*pictures, np.zeros(size, np.int32), np.arange(size, dtype=np.int32), [])
 
-    if streamed:
-        from adain_jax.data.pipeline import Batches, one_ahead
-        from adain_jax.data.sources import Pictures, open_source
-
+    batches: Iterator[Batch] = random_batches()
+    if data != "random":
         sources = [Pictures(open_source(s), options.crop) for s in (options.content, options.style)]
-        pipeline = Batches(*sources, batch_size=options.batch_size, crop=options.crop, seed=0)
-        batches = one_ahead(pipeline, lambda batch: place(batch.content, batch.style))
+        batches = Batches(*sources, batch_size=size, crop=options.crop, seed=0)
+    if data == "device":
+        (content, content_names), (style, style_names) = map(load_all, sources)
+        frozen = frozen._replace(content=content, style=style)
+        batches = NumberedBatches(content_names, style_names, batch_size=size, seed=0)
 
-        def next_batch() -> Any:
-            return next(batches)[0]
-    else:
-        shape = (options.batch_size, options.crop, options.crop, 3)
-        resident = place(*np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8))
+    def dispatches() -> Iterator[Any]:
+        while True:
+            arrays = [next(batches).arrays() for _ in range(dispatch)]
+            yield shard_steps({key: np.stack([own[key] for own in arrays]) for key in arrays[0]})
 
-        def next_batch() -> Any:
-            return resident
+    placed = prefetch(dispatches())
+    if data == "random":
+        placed = repeat(next(placed))
+    state, frozen = replicate(initial_state(config, 1)), replicate(frozen)
 
     def step() -> Any:
         nonlocal state
-        state, measured = train(state, params, next_batch())
+        state, measured = train(state, frozen, next(placed))
         return measured
 
-    seconds = time_steps(step, jax.block_until_ready, options)
+    seconds = time_steps(step, jax.block_until_ready, options) / dispatch
     return {"seconds": seconds, "matrix_rate": matrix_rate(options.dtype)}
 
 
@@ -173,7 +185,7 @@ def run_case(options: argparse.Namespace) -> dict[str, float]:
     """One case in this process."""
     if options.case == "torch":
         return torchs(options)
-    return ours(options, streamed=options.case == "streamed")
+    return ours(options, "random" if options.case == "ours" else options.case)
 
 
 def main() -> None:
@@ -186,6 +198,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--steps-per-dispatch", type=int, default=1)
     parser.add_argument("--content")
     parser.add_argument("--style")
     parser.add_argument("--encoder", type=Path)
@@ -200,7 +213,7 @@ def main() -> None:
     print(f"{per_pair / 1e9:.1f} GFLOP a pair")
     cases = ["ours"]
     if options.content:
-        cases.append("streamed")
+        cases += ["streamed", "device"]
     if options.model == "vgg19" and importlib.util.find_spec("torch"):
         cases.append("torch")
     measured: dict[str, dict[str, float]] = {}

@@ -36,6 +36,15 @@ def shard(tree: Any) -> Any:
     return jax.device_put(rows, _local_sharding(AXIS))
 
 
+def shard_steps(tree: Any) -> Any:
+    """Arrays (k, n, ...) of k steps, each step's share of every device: (devices, k, n / devices, ...)."""
+    devices = jax.local_device_count()
+    split = jax.tree.map(
+        lambda a: a.reshape(len(a), devices, -1, *a.shape[2:]).swapaxes(0, 1), tree
+    )
+    return jax.device_put(split, _local_sharding(AXIS))
+
+
 def _local_sharding(*axes: str) -> jax.sharding.NamedSharding:
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (AXIS,))
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))

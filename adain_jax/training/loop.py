@@ -23,7 +23,7 @@ from adain_jax.images import save_picture
 from adain_jax.inference.memory import free_memory
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
-from adain_jax.training.devices import pmapped, replicate, shard
+from adain_jax.training.devices import pmapped, replicate, shard_steps
 from adain_jax.training.models import REGISTRY
 from adain_jax.training.pictures_on_device import NumberedBatches, estimated_bytes, load_all
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot
@@ -317,7 +317,7 @@ def _groups(
         step += len(group)
         arrays = [batch.arrays() for batch in group]
         stacked = {key: np.stack([own[key] for own in arrays]) for key in arrays[0]}
-        yield shard(stacked), group, batches.get_state()
+        yield shard_steps(stacked), group, batches.get_state()
 
 
 def steps_of_dispatch(config: Config, step: int) -> int:
