@@ -37,7 +37,7 @@ def shard(tree: Any) -> Any:
 
 
 def shard_steps(tree: Any) -> Any:
-    """Arrays (k, n, ...) of k steps, each step's share of every device: (devices, k, n / devices, ...)."""
+    """Batches (k, n, ...) of k steps, split over the devices: (devices, k, n / devices, ...)."""
     devices = jax.local_device_count()
     split = jax.tree.map(
         lambda a: a.reshape(len(a), devices, -1, *a.shape[2:]).swapaxes(0, 1), tree
