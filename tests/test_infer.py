@@ -343,8 +343,8 @@ def test_timing_says_where_the_time_went(folder, run):
 
 def test_timing_begins_with_the_process():
     code = (
-        "import time\nbegan = time.time()\nfrom adain_jax.cli.infer import _start_of_process\n"
-        "print(began - _start_of_process())"
+        "import time\nbegan = time.time()\nfrom adain_jax.cli.timing import start_of_process\n"
+        "print(began - start_of_process())"
     )
     before = time.perf_counter()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

@@ -11,7 +11,7 @@ What goes wrong with one item in a thread is that item's `Future`, and stops no 
 
 import math
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
@@ -72,20 +72,14 @@ def dispatch_ahead(
 
     For an item that is to be computed alone, nothing else is on the device.
     """
-    in_flight: tuple[T, R] | None = None
+    in_flight: deque[tuple[T, R]] = deque()
     for item in items:
         if in_flight and alone(item):
-            yield in_flight
-            in_flight = None
-        dispatched = item, dispatch(item)
-        if in_flight:
-            yield in_flight
-        in_flight = dispatched
-        if alone(item):
-            yield in_flight
-            in_flight = None
-    if in_flight:
-        yield in_flight
+            yield in_flight.popleft()
+        in_flight.append((item, dispatch(item)))
+        if len(in_flight) > 1 or alone(item):
+            yield in_flight.popleft()
+    yield from in_flight
 
 
 def write_behind(
@@ -96,7 +90,7 @@ def write_behind(
     depth: int,
     threads: int = 4,
     max_bytes: int = UNWRITTEN_BYTES,
-) -> Iterator[tuple[T, "Future[None]"]]:
+) -> Generator[tuple[T, "Future[None]"], None, None]:
     """Items, in order, once write(item) has ended, which runs in threads while further items come.
 
     At most `depth` items of `max_bytes` together are not written yet; a larger one waits alone.

@@ -17,6 +17,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
+from adain_jax.containers import FORMATS
 from adain_jax.files import atomic_path
 from adain_jax.images.files import save_picture
 from adain_jax.video.audio import Note, sound
@@ -25,7 +26,6 @@ from adain_jax.video.reader import Clip, Frame, VideoError
 
 Write = Callable[[Frame], None]
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _HUNDREDTH = Fraction(1, 100)
 
 
@@ -65,7 +65,7 @@ def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator
     suffix = path.suffix.lower()
     webm = suffix == ".webm"
     odd = height % 2 or width % 2
-    with _created(path, CONTAINERS[suffix]) as output:
+    with _created(path, FORMATS[suffix]) as output:
         # The same numbers look about as good; H.264 counts to 51 and VP9 to 63.
         crf = str(round(63 - 0.41 * quality if webm else 51 - 0.35 * quality))
         # Without B-frames, files tell the duration of every frame, the last one's too.
