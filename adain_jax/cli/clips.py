@@ -16,10 +16,10 @@ from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.containers import VIDEO_SUFFIXES, WRITABLE_SUFFIXES
 from adain_jax.images.files import PictureError
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style, mix
+from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
 
 if TYPE_CHECKING:
     from adain_jax.video import Clip
@@ -56,9 +56,9 @@ class ClipRun:
             if self._options.format:
                 return f".{self._options.format}"
             own = source.path.suffix.lower()
-            return own if own in WRITABLE_SUFFIXES else ".mp4"
+            return own if own in WRITABLE else ".mp4"
 
-        return make_jobs(self._contents, styles, self._options, suffix, files=WRITABLE_SUFFIXES)
+        return make_jobs(self._contents, styles, self._options, suffix, files=WRITABLE)
 
     def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
         """Does the jobs, one after the other; what fails is noted in the report."""
@@ -148,10 +148,10 @@ class ClipRun:
         """How the numbered frames of a result end, if it is a folder of them."""
         options = self._options
         assert options.output
-        if options.output.suffix.lower() in WRITABLE_SUFFIXES and not options.output.is_dir():
+        if options.output.suffix.lower() in WRITABLE and not options.output.is_dir():
             return ""
         if options.format:
-            return "" if f".{options.format}" in WRITABLE_SUFFIXES else f".{options.format}"
+            return "" if f".{options.format}" in WRITABLE else f".{options.format}"
         return ".png" if source.path.is_dir() else ""
 
 

@@ -6,14 +6,17 @@ writes what comes back; `report` says what became of everything.
 """
 
 import sys
-import time
 from functools import partial
+from typing import TYPE_CHECKING
 
 import tyro
 
 from adain_jax.cli.command import run
 from adain_jax.cli.infer_options import Options, check, is_for_clips
 from adain_jax.cli.timing import Timing
+
+if TYPE_CHECKING:
+    from adain_jax.cli.report import Report
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -27,41 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
 def _infer(options: Options) -> int:
     timing = Timing()
     check(options)
-    # Not at the top: they wait for JAX, and --help must not.
-    from adain_jax.cli.clips import ClipRun
-    from adain_jax.cli.pictures import PictureRun
+    # Not at the top: it waits for JAX, and --help must not.
     from adain_jax.cli.report import Report
-    from adain_jax.cli.styles import Styles
-    from adain_jax.inference.compilation_cache import enable_compilation_cache
-    from adain_jax.inference.stylizer import Stylizer
 
-    timing.mark("imports")
-    if not options.no_compilation_cache:
-        enable_compilation_cache()
     report = Report()
     try:
-        run = ClipRun(options, report) if is_for_clips(options) else PictureRun(options, report)
-        styles = Styles(options, report)
-        jobs = run.make_jobs(styles.sources)
-        stylizer = Stylizer.load(
-            options.model,
-            network=options.network,
-            encoder=options.encoder,
-            decoder=options.decoder,
-            dtype=options.dtype,
-            batch_size=options.batch_size,
-            tile=options.tile,
-        )
-        timing.mark("weights and names")
-        start = time.perf_counter()
-        try:
-            jobs = report.without_existing(jobs, options)
-            styles.encode(stylizer, jobs)
-            timing.mark("styles")
-            run.stylize(jobs, styles, stylizer)
-        finally:
-            report.seconds = time.perf_counter() - start
-        timing.mark("contents")
+        _stylize(options, report, timing)
     finally:
         if options.report:
             report.write(options.report)
@@ -70,3 +44,36 @@ def _infer(options: Options) -> int:
     if options.timing:
         print(timing.summary(), file=sys.stderr)
     return 1 if report.failures else 0
+
+
+def _stylize(options: Options, report: "Report", timing: Timing) -> None:
+    from adain_jax.cli.clips import ClipRun
+    from adain_jax.cli.pictures import PictureRun
+    from adain_jax.cli.styles import Styles
+    from adain_jax.inference.compilation_cache import enable_compilation_cache
+    from adain_jax.inference.stylizer import Stylizer
+
+    if not options.no_compilation_cache:
+        enable_compilation_cache()
+    timing.mark("imports")
+
+    inputs = ClipRun(options, report) if is_for_clips(options) else PictureRun(options, report)
+    styles = Styles(options, report)
+    jobs = inputs.make_jobs(styles.sources)
+    stylizer = Stylizer.load(
+        options.model,
+        network=options.network,
+        encoder=options.encoder,
+        decoder=options.decoder,
+        dtype=options.dtype,
+        batch_size=options.batch_size,
+        tile=options.tile,
+    )
+    timing.mark("weights and names")
+
+    with report.timed():
+        jobs = report.without_existing(jobs, options)
+        styles.encode(stylizer, jobs)
+        timing.mark("styles")
+        inputs.stylize(jobs, styles, stylizer)
+        timing.mark("contents")

@@ -65,7 +65,7 @@ class PictureRun:
         mixed = bool(options.style_weights or options.mask)
         grid = Grid(self._contents, styles.sources, mixed=mixed) if options.grid else None
         ready = self._plan(jobs, styles, stylizer)
-        with progress_bar(len(ready)) as advance:
+        with progress_bar(sum(map(len, ready.values()))) as advance:
             requests = self._requests(ready, styles, stylizer, advance)
             results = (
                 (request.key[0], self._finish(request, result, grid))
@@ -89,11 +89,11 @@ class PictureRun:
             output = options.output or Path()
             grid.write(output if output.is_dir() else output.parent, styles.picture)
 
-    def _plan(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> list[Job]:
-        """The jobs that can be done as far as is known: the files' headers tell the sizes."""
+    def _plan(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> dict[Source, list[Job]]:
+        """The jobs of each content that can be done, as far as styles and the files' headers tell."""
         of_content = {content: list(own) for content, own in groupby(jobs, lambda j: j.content)}
         sizes: list[Size] = []
-        ready: list[Job] = []
+        ready: dict[Source, list[Job]] = {}
         for content, future in prefetch(self._size, of_content, depth=64):
             try:
                 sizes.append(future.result())
@@ -102,17 +102,20 @@ class PictureRun:
                 continue
             for job in of_content[content]:
                 if styles.are_ready(job):
-                    ready.append(job)
+                    ready.setdefault(content, []).append(job)
                 else:
                     self._report.result(job, "failed", "a style could not be read")
         stylizer.plan(sizes)
         return ready
 
     def _requests(
-        self, jobs: list[Job], styles: Styles, stylizer: Stylizer, advance: Advance
+        self,
+        of_content: dict[Source, list[Job]],
+        styles: Styles,
+        stylizer: Stylizer,
+        advance: Advance,
     ) -> Iterator[JobRequest]:
         """What the engine is to do: each content is read once, ahead of its jobs."""
-        of_content = {content: list(own) for content, own in groupby(jobs, lambda j: j.content)}
         for content, future in prefetch(self._read, of_content, depth=2 * stylizer.batch_size):
             try:
                 pixels = future.result()

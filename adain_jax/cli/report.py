@@ -2,7 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +27,10 @@ class Report:
     """How many frames of clips were stylized."""
     seconds: float = 0.0
 
-    def fail(self, message: str) -> None:
+    def fail(self, error: Exception | str) -> None:
         """Counts a failure and says it at once."""
         self.failures += 1
-        print(f"failed: {message}", file=sys.stderr)
+        print(f"failed: {error}", file=sys.stderr)
 
     def found(
         self, inputs: Iterable[Source | PictureError], outcomes: dict[str, str]
@@ -37,7 +39,7 @@ class Report:
         sources = []
         for found in inputs:
             if isinstance(found, PictureError):
-                self.fail(str(found))
+                self.fail(found)
             else:
                 outcomes[str(found.path)] = "unused"
                 sources.append(found)
@@ -60,15 +62,20 @@ class Report:
     def content_failed(self, content: Source, jobs: Iterable[Job], error: Exception) -> None:
         """Notes that a content cannot be used, and so none of its jobs be done."""
         self.contents[str(content.path)] = str(error)
-        self.fail(str(error))
+        self.fail(error)
         for job in jobs:
             self.result(job, "failed", str(error))
+
+    def style_failed(self, style: Source, error: Exception) -> None:
+        """Notes that a style cannot be used."""
+        self.styles[str(style.path)] = str(error)
+        self.fail(error)
 
     def job_ended(self, job: Job, error: Exception | None) -> None:
         """Notes that a job is done, or says why it failed."""
         if error:
             self.result(job, "failed", str(error))
-            self.fail(str(error))
+            self.fail(error)
         else:
             self.result(job, "done")
             self.contents[str(job.content.path)] = "stylised"
@@ -82,6 +89,15 @@ class Report:
             "outcome": outcome,
         }
         self.outputs.append(entry | ({"error": error} if error else {}))
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Counts the seconds that the block takes, to the end or to where it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds = time.perf_counter() - start
 
     def count(self, outcome: str) -> int:
         """How many results have this outcome."""

@@ -51,14 +51,14 @@ class Styles:
                 try:
                     self.encoded[source] = stylizer.encode_style(future.result())
                 except PictureError as error:
-                    self._failed(source, error)
+                    self._report.style_failed(source, error)
                 else:
                     self._report.styles[str(source.path)] = "encoded"
         for source in self._files:
             try:
                 self.encoded[source] = Style.load(source.path, stylizer.encoder_id)
             except StyleError as error:
-                self._failed(source, error)
+                self._report.style_failed(source, error)
             else:
                 self._report.styles[str(source.path)] = "loaded"
         if save_to:
@@ -108,10 +108,6 @@ class Styles:
         for source in job.styles:
             self._report.styles[str(source.path)] = "encoded"
         return styles
-
-    def _failed(self, source: Source, error: Exception) -> None:
-        self._report.styles[str(source.path)] = str(error)
-        self._report.fail(str(error))
 
     def _save(self, target: Path, encoder_id: str) -> None:
         one_file = target.suffix == ".safetensors"

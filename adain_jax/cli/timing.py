@@ -3,8 +3,6 @@
 import time
 from itertools import pairwise
 
-import psutil
-
 
 class Timing:
     """The parts of a call and when each one ended, from the start of the process."""
@@ -30,6 +28,8 @@ class Timing:
 
 def start_of_process() -> float:
     """In seconds, as `time.time` counts them."""
+    import psutil  # not at the top: --help does not wait for it
+
     start = psutil.Process().create_time()
     if hasattr(time, "CLOCK_BOOTTIME"):  # Linux rounds the time of booting to seconds
         start += time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - psutil.boot_time()

@@ -17,11 +17,11 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from adain_jax.containers import FORMATS
 from adain_jax.files import atomic_path
 from adain_jax.images.files import save_picture
 from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
+from adain_jax.video.formats import CONTAINERS
 from adain_jax.video.reader import Clip, Frame, VideoError
 
 Write = Callable[[Frame], None]
@@ -65,7 +65,7 @@ def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator
     suffix = path.suffix.lower()
     webm = suffix == ".webm"
     odd = height % 2 or width % 2
-    with _created(path, FORMATS[suffix]) as output:
+    with _created(path, CONTAINERS[suffix]) as output:
         # The same numbers look about as good; H.264 counts to 51 and VP9 to 63.
         crf = str(round(63 - 0.41 * quality if webm else 51 - 0.35 * quality))
         # Without B-frames, files tell the duration of every frame, the last one's too.
@@ -105,7 +105,7 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
     options = {"loop": str(-1 if clip.loop is None else clip.loop)}
     if clip.last_duration is not None:
         options["final_delay"] = str(round(clip.last_duration * clip.time_base / _HUNDREDTH))
-    with _created(path, "gif", options) as output:
+    with _created(path, CONTAINERS[".gif"], options) as output:
         stream = output.add_stream("gif", clip.rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
         stream.codec_context.time_base = _HUNDREDTH
