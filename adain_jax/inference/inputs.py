@@ -31,7 +31,7 @@ class StyleInputs(NamedTuple):
 
     Attributes:
         style: leaves (c,), or with masks (r, c).
-        alpha: float32, the strength.
+        alpha: float32, the strength; of a batch (n,).
         masks: float32 (h, w, r), or None.
         content_style: the content's statistics, as those of `style`; None: the picture's own.
     """
@@ -131,7 +131,7 @@ def match_inputs(
     count = None if regions is None else regions.shape[-1]
     styles = _rows(style, n, count, "styles")
     own = [None] * n if content_style is None else _rows(content_style, n, count, "content styles")
-    return [StyleInputs(styles[i], alphas[i], regions, own[i]) for i in range(n)]
+    return [StyleInputs(styles[i], np.asarray(alphas[i]), regions, own[i]) for i in range(n)]
 
 
 def _stack_masks(
