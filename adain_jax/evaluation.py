@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 
 from adain_jax.cli.command import UsageError, run
 from adain_jax.losses import adain_losses
+from adain_jax.models import WEIGHT_FILES, read_params
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.weights import Model
@@ -180,14 +181,14 @@ def evaluate(options: Options) -> dict[str, float]:
 
     if options.size < 16:
         raise UsageError("--size must be at least 16")
-    if options.decoder if options.model == "fast" else options.network:
+    given = [name for name in ("network", "decoder") if getattr(options, name)]
+    if any(name not in WEIGHT_FILES[options.model] for name in given):
         raise UsageError("--network is for --model fast, --decoder for --model vgg19")
     path = options.encoder or weights.default_path("vgg19-encoder")
     encoder = jax.device_put(weights.read(path, "vgg19-encoder"))
-    if options.model == "vgg19":
-        stylizer = Stylizer.load("vgg19", encoder=path, decoder=options.decoder)
-    else:
-        stylizer = Stylizer.load("fast", network=options.network)
+    files = {"network": options.network, "encoder": path, "decoder": options.decoder}
+    own = {name: files[name] for name in WEIGHT_FILES[options.model]}
+    stylizer = Stylizer(read_params(options.model, **own), model=options.model)
     pairs = read_pairs(open_source(options.content), open_source(options.style), options.size)
     measured = []
     jitted = jax.jit(measure)

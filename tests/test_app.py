@@ -132,15 +132,15 @@ def test_results_kept_are_bounded_by_bytes() -> None:
     assert kept == [False, True, True, True]
 
 
-def test_all_sizes_are_computed_in_eight_frames() -> None:
-    stylizer = load_stylizer("fast")
+def test_all_sizes_are_computed_in_eight_padded_shapes() -> None:
+    buckets = load_stylizer("fast")._content_buckets
     rng = np.random.default_rng(0)
-    frames = set()
+    padded = set()
     for size in SIZES:
         for shape in ((size, int(rng.integers(size, LONGEST + 1))) for _ in range(50)):
-            frames |= {stylizer.frame(shape), stylizer.frame(shape[::-1])}
-    assert len(frames) <= 8
-    assert max(height * width for height, width in frames) == 1024 * LONGEST
+            padded |= {buckets.bucket_for(shape), buckets.bucket_for(shape[::-1])}
+    assert len(padded) <= 8
+    assert max(height * width for height, width in padded) == 1024 * LONGEST
 
 
 def test_brush_strokes_become_masks_of_any_size() -> None:

@@ -1,4 +1,4 @@
-"""Frames: every picture fits, few are opened, little is wasted."""
+"""Buckets: every picture fits, shapes are few, little is wasted."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -10,30 +10,30 @@ size = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
 
 def fits(buckets: Buckets, sizes) -> bool:
-    frames = [buckets.fit(size) for size in sizes]
-    return all(f[0] >= s[0] and f[1] >= s[1] for f, s in zip(frames, sizes, strict=True))
+    shapes = [buckets.bucket_for(size) for size in sizes]
+    return all(f[0] >= s[0] and f[1] >= s[1] for f, s in zip(shapes, sizes, strict=True))
 
 
 @given(st.lists(size, min_size=1, max_size=60), st.lists(size, max_size=60))
 @settings(deadline=None)
-def test_every_picture_fits_its_frame_and_planned_frames_are_few(planned, later):
+def test_every_picture_fits_its_bucket_and_planned_buckets_are_few(planned, later):
     buckets = Buckets(limit=8)
     buckets.plan(planned)
-    assert len(buckets.frames) <= 8
-    before = list(buckets.frames)
+    assert len(buckets.shapes) <= 8
+    before = list(buckets.shapes)
     assert fits(buckets, planned)
-    assert buckets.frames == before
+    assert buckets.shapes == before
     assert fits(buckets, later)
-    assert all(side % 8 == 0 for frame in buckets.frames for side in frame)
-    assert len(buckets.frames) <= 8 + 2 * 10  # each further one at least doubles a side
+    assert all(side % 8 == 0 for shape in buckets.shapes for side in shape)
+    assert len(buckets.shapes) <= 8 + 2 * 10  # each further one at least doubles a side
 
 
 @given(st.lists(size, min_size=1, max_size=300))
 @settings(deadline=None)
-def test_an_unplanned_stream_opens_few_frames(stream):
+def test_an_unplanned_stream_opens_few_buckets(stream):
     buckets = Buckets(limit=8)
     assert fits(buckets, stream)
-    assert len(buckets.frames) <= 8 + 2 * 10
+    assert len(buckets.shapes) <= 8 + 2 * 10
 
 
 def test_planning_wastes_little_on_photographs_of_many_sizes():
@@ -42,17 +42,25 @@ def test_planning_wastes_little_on_photographs_of_many_sizes():
     sizes += [(w, h) for h, w in sizes]
     buckets = Buckets(limit=8)
     buckets.plan(sizes)
-    padded = sum(np.prod(buckets.fit(size)) for size in sizes)
+    padded = sum(np.prod(buckets.bucket_for(size)) for size in sizes)
     assert padded < 1.12 * sum(h * w for h, w in sizes)
 
 
 def test_one_size_is_not_padded_beyond_the_multiple():
-    assert Buckets(multiple=8).fit((512, 768)) == (512, 768)
-    assert Buckets(multiple=8).fit((333, 500)) == (336, 504)
+    assert Buckets().bucket_for((512, 768)) == (512, 768)
+    assert Buckets().bucket_for((333, 500)) == (336, 504)
 
 
-def test_a_fitting_frame_is_used_again():
+def test_a_fitting_bucket_is_used_again():
     buckets = Buckets()
-    buckets.fit((512, 512))
-    assert buckets.fit((500, 490)) == (512, 512)
-    assert len(buckets.frames) == 1
+    buckets.bucket_for((512, 512))
+    assert buckets.bucket_for((500, 490)) == (512, 512)
+    assert len(buckets.shapes) == 1
+
+
+def test_the_last_batch_is_filled_up_but_a_new_habit_is_not():
+    buckets = Buckets()
+    shape = (8, 8)
+    assert [buckets.rows_for(shape, n) for n in (8, 8, 3)] == [8, 8, 8]
+    assert [buckets.rows_for(shape, n) for n in (8, 1, 1, 1, 3)] == [8, 8, 1, 1, 4]
+    assert buckets.rows_for((8, 16), 3) == 4

@@ -12,7 +12,7 @@ from PIL import Image
 from test_images import bad_files
 
 from adain_jax import Stylizer
-from adain_jax.cli import infer
+from adain_jax.cli import infer, pictures
 from adain_jax.images.files import read_picture, save_picture
 
 ROOT = Path(__file__).parent.parent
@@ -77,6 +77,16 @@ def test_one_result_into_one_file_with_alpha_and_format(folder, run):
         assert (image.size, image.format) == ((32, 24), "WEBP")
     assert run(*arguments, "--output", "out", "--format", "jpg")[0] == 0
     assert files("out") == ["a_stylized_wave.jpg"]
+
+
+def test_each_content_is_read_once_for_all_its_styles(folder, run, monkeypatch):
+    read, reader = [], pictures.read_pixels
+    monkeypatch.setattr(
+        pictures, "read_pixels", lambda path, **o: read.append(path) or reader(path, **o)
+    )
+    assert run("--content", "content", "--style", "style", "--output", "out")[0] == 0
+    assert sorted(map(str, read)) == ["content/a.png", "content/trip/b.jpg"]
+    assert len(files("out")) == 4
 
 
 def test_globs_and_content_size(folder, run):
@@ -346,8 +356,8 @@ def test_timing_says_where_the_time_went(folder, run):
 
 def test_timing_begins_with_the_process():
     code = (
-        "import time\nbegan = time.time()\nfrom adain_jax.cli.infer import _start_of_process\n"
-        "print(began - _start_of_process())"
+        "import time\nbegan = time.time()\nfrom adain_jax.cli.timing import start_of_process\n"
+        "print(began - start_of_process())"
     )
     before = time.perf_counter()
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

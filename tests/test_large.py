@@ -10,10 +10,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from adain_jax import Style, Stylizer
-from adain_jax.inference import large
-from adain_jax.inference.memory import SMALLEST
+from adain_jax.inference import memory
+from adain_jax.inference import tiled as tiling
+from adain_jax.inference.memory import MIN_TILE_SIZE
 from adain_jax.inference.stylizer import NETWORKS
-from adain_jax.inference.tiles import extent_of_windows, frame_of, windows
+from adain_jax.inference.tile_grid import round_shape, span_length, spans
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale
 
@@ -32,7 +33,7 @@ def stylizers():
     """One that computes pictures whole, and one that uses tiles."""
     params = random_layers("fast")
     params["half_3"]["kernel"] *= 0.05  # most results within [0, 1]
-    return [Stylizer(params, model="fast", tile=tile) for tile in ("off", SMALLEST)]
+    return [Stylizer(params, model="fast", tile=tile) for tile in ("off", MIN_TILE_SIZE)]
 
 
 @pytest.fixture(scope="module")
@@ -46,12 +47,14 @@ def assert_same(tiled, whole):
 
 @pytest.mark.slow
 def test_vgg19_in_tiles(random_params, monkeypatch):
-    whole, tiled = (Stylizer(random_params, model="vgg19", tile=tile) for tile in ("off", SMALLEST))
+    whole, tiled = (
+        Stylizer(random_params, model="vgg19", tile=tile) for tile in ("off", MIN_TILE_SIZE)
+    )
     content, masks = picture(300, 219), np.zeros((2, 300, 219), np.float32)
     masks[0, :, :130], masks[1, :201, 110:] = 0.8, 0.7
     styles = whole.encode_style([picture(60, 70), picture(50, 90)])
     assert_same(tiled(content, styles[0], 0.7), whole(content, styles[0], 0.7))
-    monkeypatch.setattr(large, "SECTION", 0)
+    monkeypatch.setattr(memory, "SLAB_BYTES", 0)
     assert_same(tiled(content, styles, masks=masks), whole(content, styles, masks=masks))
 
 
@@ -103,19 +106,19 @@ def test_pictures_of_any_size(stylizers, styles, h, w):
 
 
 @pytest.fixture
-def many_sections(monkeypatch):
-    """A picture of more rows than a tile has is computed in several sections."""
-    monkeypatch.setattr(large, "SECTION", 0)
+def many_slabs(monkeypatch):
+    """A picture of more rows than a tile has is computed in several slabs."""
+    monkeypatch.setattr(memory, "SLAB_BYTES", 0)
 
 
-def sections_of(picture, masks=None, network=NETWORKS["fast"]):
-    return large._sections(network, picture, masks, SMALLEST)
+def slabs_of(picture, masks=None, network=NETWORKS["fast"]):
+    return tiling._slabs(network, picture, masks, MIN_TILE_SIZE)
 
 
-def test_a_picture_in_sections_is_the_picture_in_one_piece(stylizers, styles, many_sections):
+def test_a_picture_in_slabs_is_the_picture_in_one_piece(stylizers, styles, many_slabs):
     whole, tiled = stylizers
     content = picture(611, 219)
-    assert len(sections_of(content)) > 2
+    assert len(slabs_of(content)) > 2
     assert_same(tiled(content, styles[0], 0.7), whole(content, styles[0], 0.7))
     masks = np.zeros((2, 611, 219), np.float32)
     masks[0, :, :130], masks[1, :501, 110:] = 0.8, 0.7  # the lower right is of none
@@ -127,23 +130,23 @@ def test_a_picture_in_sections_is_the_picture_in_one_piece(stylizers, styles, ma
     max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(h=st.integers(129, 700), w=st.integers(129, 300))
-def test_sections_of_any_size(stylizers, styles, many_sections, h, w):
+def test_slabs_of_any_size(stylizers, styles, many_slabs, h, w):
     whole, tiled = stylizers
     content = picture(h, w)
     assert_same(tiled(content, styles[0]), whole(content, styles[0]))
 
 
-def test_sections_take_about_as_many_bytes_as_they_may(monkeypatch):
+def test_slabs_take_about_as_many_bytes_as_they_may(monkeypatch):
     content = np.zeros((5000, 700, 3), np.uint8)
-    (alone,) = sections_of(content)
+    (alone,) = slabs_of(content)
     assert alone.rows == (0, 5000, 0, 5000)
     with monkeypatch.context() as patch:
-        patch.setattr(large, "free_memory", lambda: 8 * content.nbytes)
-        assert len(sections_of(content)) == 2
-    monkeypatch.setattr(large, "SECTION", 2 * content.nbytes // 4)
-    sections = sections_of(content)
-    assert len(sections) == 4
-    kept = [section.rows.last - section.rows.first for section in sections]
+        patch.setattr(memory, "free_memory", lambda: 8 * content.nbytes)
+        assert len(slabs_of(content)) == 2
+    monkeypatch.setattr(memory, "SLAB_BYTES", 2 * content.nbytes // 4)
+    slabs = slabs_of(content)
+    assert len(slabs) == 4
+    kept = [slab.rows.last - slab.rows.first for slab in slabs]
     assert sum(kept) == 5000
     assert max(kept) <= 1250 + 2 * 96  # the first and the last have a halo on one side only
 
@@ -153,15 +156,15 @@ def test_sections_take_about_as_many_bytes_as_they_may(monkeypatch):
 def test_features_that_do_not_fit_are_computed_again(stylizers, styles, kept, several, monkeypatch):
     whole, tiled = stylizers
     if several:
-        monkeypatch.setattr(large, "SECTION", 0)
+        monkeypatch.setattr(memory, "SLAB_BYTES", 0)
     content = picture(420, 264)
     scales = {"all": (2, 1), "coarsest": (2,), "none": ()}[kept]
-    sections = sections_of(content)
-    pixels = len(sections) * sections[0].frame[0] * sections[0].frame[1]
+    slabs = slabs_of(content)
+    pixels = len(slabs) * slabs[0].shape[0] * slabs[0].shape[1]
     network = tiled.network
     sizes = [pixels // network.strides[i] ** 2 * network.channels[i] * 4 for i in scales]
-    monkeypatch.setattr(large, "KEPT", sum(sizes))
-    assert large._kept(network, sections, np.dtype("float32")) == scales
+    monkeypatch.setattr(memory, "FEATURE_CACHE_BYTES", sum(sizes))
+    assert tiling._cached_levels(network, slabs, np.dtype("float32")) == scales
     assert_same(tiled(content, styles[1]), whole(content, styles[1]))
 
 
@@ -227,11 +230,9 @@ def test_a_content_s_statistics_may_be_given(stylizers, styles):
         assert np.abs(other - expected).max() > 1e-2
 
 
-def test_one_program_computes_all_tiles_of_pictures_of_about_a_size(
-    stylizers, styles, many_sections
-):
+def test_one_program_computes_all_tiles_of_pictures_of_about_a_size(stylizers, styles, many_slabs):
     tiled = stylizers[1]
-    programs = [large._encode_section, large._decode_section]
+    programs = [tiling._encode_slab, tiling._decode_slab]
     tiled(picture(700, 420), styles[0])
     before = [program._cache_size() for program in programs]
     for size in ((700, 420), (699, 417), (696, 420)):
@@ -243,19 +244,19 @@ def test_tiles_shrink_when_memory_is_exhausted(stylizers, styles, monkeypatch, c
     whole = stylizers[0]
     tiled = Stylizer(whole.params, model="fast", tile=256)
     content = picture(300, 310)
-    real, sides = large._encode, []
+    real, sides = tiling._encode, []
 
-    def exhausted(network, params, sections, kept):
-        sides.append(sections[0].side)
-        if sides[-1] > SMALLEST:
+    def exhausted(network, params, slabs, cached):
+        sides.append(slabs[0].tile_size)
+        if sides[-1] > MIN_TILE_SIZE:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real(network, params, sections, kept)
+        return real(network, params, slabs, cached)
 
-    monkeypatch.setattr(large, "_encode", exhausted)
+    monkeypatch.setattr(tiling, "_encode", exhausted)
     with caplog.at_level(logging.WARNING):
         result = tiled(content, styles[0])
     assert_same(result, whole(content, styles[0]))
-    assert sides == [256, SMALLEST]
+    assert sides == [256, MIN_TILE_SIZE]
     assert "tiles of 256 pixels do not fit into memory, trying 128" in caplog.text
 
 
@@ -271,49 +272,47 @@ def test_tiles_that_cannot_be(stylizers, tile):
     halo=st.integers(0, 100),
     shorter=st.integers(0, 200),
 )
-@example(length=4993, side=128, halo=65, shorter=0)  # rounded up, one window fewer will do
-def test_windows_keep_every_pixel_once_with_a_halo_around(length, side, halo, shorter):
-    """Also where the extent is that of a longer length, the frame's."""
-    extent = extent_of_windows(length + shorter, side, halo, 8)
-    cut = windows(length, extent, halo, 8)
-    assert len(cut) <= len(windows(length + shorter, extent, halo, 8))
-    assert extent <= side + 2 * (halo + 8) + 8
+@example(length=4993, side=128, halo=65, shorter=0)  # rounded up, one span fewer will do
+def test_spans_keep_every_pixel_once_with_a_halo_around(length, side, halo, shorter):
+    """Also where they are as long as those of a longer, padded length."""
+    each = span_length(length + shorter, side, halo, 8)
+    cut = spans(length, each, halo, 8)
+    assert len(cut) <= len(spans(length + shorter, each, halo, 8))
+    assert each <= side + 2 * (halo + 8) + 8
     assert [w.first for w in cut] == [0, *(w.last for w in cut[:-1])]
     assert cut[-1].last == length
-    assert len(cut) == 1 or {-(-(w.stop - w.start) // 8) * 8 for w in cut} == {extent}
+    assert len(cut) == 1 or {-(-(w.stop - w.start) // 8) * 8 for w in cut} == {each}
     for w in cut:
         assert w.start % 8 == 0
         assert 0 <= w.start <= w.first < w.last <= w.stop <= length
-        assert w.stop - w.start <= extent
+        assert w.stop - w.start <= each
         assert w.start == 0 or w.first - w.start >= halo
         assert w.stop == length or w.stop - w.last >= halo
 
 
 @given(st.tuples(st.integers(1, 100_000), st.integers(1, 100_000)))
-def test_frames_are_hardly_larger_than_what_they_hold(size):
-    for length, of_frame in zip(size, frame_of(size), strict=True):
-        assert of_frame % 8 == 0
-        assert length <= of_frame < length + max(8, length / 32 + 1)
+def test_padded_shapes_are_hardly_larger_than_what_they_hold(size):
+    for length, padded in zip(size, round_shape(size), strict=True):
+        assert padded % 8 == 0
+        assert length <= padded < length + max(8, length / 32 + 1)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_automatic_tile_fits_into_the_free_memory(name, monkeypatch):
-    from adain_jax.inference import memory
-
     per_pixel = NETWORKS[name].bytes_per_pixel
     for free in (1 << 26, 1 << 29, 1 << 33):
         monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
-        side = memory.automatic_side((20_000, 20_000), per_pixel)
+        side = memory.choose_tile_size((20_000, 20_000), per_pixel)
         assert side % 8 == 0
-        assert side == SMALLEST or side**2 * per_pixel <= free / 4
-        for n in range(SMALLEST + 1, 3000, 101):
-            whole = memory.automatic_side((n, n), per_pixel) is None
-            assert whole == (n**2 <= max(side**2, min(memory.WHOLE, free / 4) / per_pixel))
+        assert side == MIN_TILE_SIZE or side**2 * per_pixel <= free / 4
+        for n in range(MIN_TILE_SIZE + 1, 3000, 101):
+            whole = memory.choose_tile_size((n, n), per_pixel) is None
+            assert whole == (
+                n**2 <= max(side**2, min(memory.WHOLE_PICTURE_BYTES, free / 4) / per_pixel)
+            )
 
 
 def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
-    from adain_jax.inference import memory
-
     monkeypatch.setattr(memory, "CGROUP", tmp_path)
     of_the_machine = memory.free_host_memory()
     for name, text in {
@@ -328,16 +327,16 @@ def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
 
 
 def test_features_wait_in_half_of_what_is_free_at_most(monkeypatch):
-    sections = sections_of(np.zeros((280, 264, 3), np.uint8))
+    slabs = slabs_of(np.zeros((280, 264, 3), np.uint8))
     for free, expected in ((1 << 33, (2, 1)), (1 << 21, (2,)), (1 << 10, ())):  # never the finest
-        monkeypatch.setattr(large, "free_memory", lambda free=free: free)
-        assert large._kept(NETWORKS["fast"], sections, np.dtype("float32")) == expected
+        monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
+        assert tiling._cached_levels(NETWORKS["fast"], slabs, np.dtype("float32")) == expected
 
 
 def test_the_smallest_whole_picture_stays_whole(stylizers):
-    assert stylizers[1]._side((SMALLEST, SMALLEST)) is None
-    assert stylizers[1]._side((SMALLEST, SMALLEST + 1)) == SMALLEST
-    assert stylizers[0]._side((9999, 9999)) is None
+    assert stylizers[1]._tile_size((MIN_TILE_SIZE, MIN_TILE_SIZE)) is None
+    assert stylizers[1]._tile_size((MIN_TILE_SIZE, MIN_TILE_SIZE + 1)) == MIN_TILE_SIZE
+    assert stylizers[0]._tile_size((9999, 9999)) is None
 
 
 def test_statistics_of_parts_combine_to_those_of_the_whole():

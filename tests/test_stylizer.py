@@ -174,11 +174,22 @@ def test_batches_larger_than_the_batch_size(model, params, stylizer, style):
         (np.zeros((3, 4, 4, 3), np.float32), {"alpha": [1, 0]}, "3 contents need one alpha or 3"),
         (np.zeros((4, 4, 3), np.float32), {"masks": [np.ones((3, 3))]}, "must have the size"),
         (np.zeros((4, 4, 3), np.float32), {"masks": np.ones((2, 4, 4))}, "2 masks need as many"),
+        (np.zeros((4, 4, 3), np.float32), {"masks": []}, "at least one mask is needed"),
+        ([], {}, "at least one content picture is needed"),
+        (np.zeros((0, 4, 4, 3), np.float32), {}, "at least one content picture is needed"),
     ],
 )
 def test_what_does_not_fit_is_said(stylizer, style, contents, options, message):
     with pytest.raises(ValueError, match=message):
         stylizer(contents, style, **options)
+
+
+def test_no_style_is_said(stylizer):
+    for nothing in ([], np.zeros((0, 4, 4, 3), np.float32)):
+        with pytest.raises(ValueError, match="at least one style picture is needed"):
+            stylizer(picture(8, 8), nothing)
+        with pytest.raises(ValueError, match="at least one style picture is needed"):
+            stylizer.encode_style(nothing)
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):

@@ -28,7 +28,7 @@ from adain_jax.video import (  # noqa: E402
     Stabilizer,
     VideoError,
     open_clip,
-    stylise_clip,
+    stylize_clip,
     writing,
 )
 from adain_jax.video.color import Color  # noqa: E402
@@ -536,7 +536,7 @@ def test_what_breaks_off_leaves_nothing(folder, stylizer, name):
         pytest.raises(VideoError, match="broken"),
         writing(Path(name), clip, frame_suffix=suffix) as write,
     ):
-        stylise_clip(clip, write, stylizer, lambda second: style)
+        stylize_clip(clip, write, stylizer, lambda second: style)
     assert names() == []
 
 
@@ -559,7 +559,7 @@ def test_few_frames_are_in_memory_at_a_time(stylizer):
     color = Color.of_pictures(HEIGHT, WIDTH)
     clip = Clip(Path("a"), (HEIGHT, WIDTH), 30, Fraction(1, 10), Fraction(10), color, frames)
     style = batched.encode_style(patches() / np.float32(255))
-    stylise_clip(clip, write, batched, lambda second: style)
+    stylize_clip(clip, write, batched, lambda second: style)
     assert written == 30
     assert most <= 2 * (2 + 1 + 2 + 1)  # batches ahead, computed, waiting and being written
 

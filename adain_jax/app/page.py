@@ -12,7 +12,7 @@ from PIL import Image
 from starlette.formparsers import MultiPartParser
 from streamlit.delta_generator import DeltaGenerator
 
-from adain_jax import Stylizer, weights
+from adain_jax import Stylizer
 from adain_jax.app.gallery import MAX_BYTES, OWN, Shelf, Upload, receive
 from adain_jax.app.limiter import BusyError
 from adain_jax.app.renderer import (
@@ -31,6 +31,7 @@ from adain_jax.app.renderer import (
 )
 from adain_jax.app.widgets import brush, gallery
 from adain_jax.images.files import PictureError
+from adain_jax.models import is_available
 from adain_jax.weights import Model, WeightsError
 
 # Uploads stay in memory while they arrive, where Starlette would put those over 1 MB into a file.
@@ -208,7 +209,7 @@ def _bring(shelf: Shelf, what: str, say: Say, at_most: int = 1, camera: bool = F
 def _settings() -> tuple[float, Color, int, Model]:
     """Strength, whose colours, size and model."""
     alpha = st.slider("Strength", 0, 100, 100, 5, format="%d %%") / 100
-    models = [model for model in MODELS if _is_available(model)]
+    models = [model for model in MODELS if is_available(model)]
     columns = st.columns(3 if len(models) > 1 else 2)
     color = columns[0].selectbox("Colours", list(COLORS), format_func=lambda one: COLORS[one])
     size = columns[1].selectbox(
@@ -222,14 +223,6 @@ def _settings() -> tuple[float, Color, int, Model]:
     if len(models) > 1:
         model = columns[2].selectbox("Network", models, format_func=lambda one: MODELS[one])
     return alpha, color, size, model
-
-
-def _is_available(model: Model) -> bool:
-    kinds: dict[Model, tuple[weights.Kind, ...]] = {
-        "fast": ("fast",),
-        "vgg19": ("vgg19-encoder", "vgg19-decoder"),
-    }
-    return all(weights.default_path(kind).exists() for kind in kinds[model])
 
 
 def _before(wanted: Painting) -> Painting:

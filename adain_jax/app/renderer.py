@@ -219,7 +219,7 @@ class Painter:
         content = ENCODED.get(self, key, lambda: stylizer.encode_content(picture))
         result = stylizer(content, style, painting.alpha, masks=masks)
         if painting.color == "luminance":
-            result = keep_chroma(picture, result)
+            result = np.asarray(keep_chroma(picture, result))
         return Painted(to_bytes(result), time.perf_counter() - start)
 
     def _encode_style(

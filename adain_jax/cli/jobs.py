@@ -1,4 +1,4 @@
-"""What `infer.py` is to do: which pictures meet which styles, and what the results are called."""
+"""What `infer.py` is to do: which contents meet which styles, and what the results are called."""
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -8,30 +8,41 @@ from pathlib import Path
 import numpy as np
 
 from adain_jax.cli.command import UsageError
+from adain_jax.cli.infer_options import Options, flag
 from adain_jax.images.files import SUFFIXES, PictureError, find_pictures, writable_format
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
-    """A picture to read: its path, and its path below the folder or glob that it was found in."""
+    """An input, which is itself and no other, even where both are one file.
+
+    Attributes:
+        path: the file, or a folder of frames.
+        relative: the path below the folder or glob that it was found in.
+    """
 
     path: Path
     relative: Path
 
+    @property
+    def name(self) -> str:
+        """What results call it."""
+        return self.relative.stem
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Job:
-    """One result: content `content` in the styles `styles` (several for a mix or for regions)."""
+    """One result: a content in one style, or in several that are mixed or have regions each."""
 
-    content: int
-    styles: tuple[int, ...]
+    content: Source
+    styles: tuple[Source, ...]
     output: Path
 
 
 def expand(
     patterns: Iterable[Path], *, suffixes: Set[str] = SUFFIXES, whole_folders: bool = False
 ) -> Iterator[Source | PictureError]:
-    """The pictures behind files, folders (recursively) and globs; an error where there are none.
+    """The inputs behind files, folders (recursively) and globs; an error where there are none.
 
     Globs find files with one of the `suffixes`. A folder can also stand for itself, as one source.
     """
@@ -62,72 +73,70 @@ def _before_magic(pattern: Path) -> Iterator[str]:
         yield part
 
 
-def combine(
-    contents: int,
-    styles: int,
-    *,
-    together: bool = False,
-    pair: bool = False,
-    random_styles: int = 0,
-    seed: int = 0,
-) -> list[tuple[int, tuple[int, ...]]]:
-    """Which content meets which styles, as indices.
-
-    Every content meets every style, unless `together` (all styles at once, as a mix or in regions),
-    `pair` (the i-th meets the i-th) or `random_styles` (so many different ones each, drawn anew).
-
-    Raises:
-        UsageError: the numbers do not allow that.
-    """
-    if pair:
-        if contents != styles:
-            raise UsageError(
-                f"--pair needs as many styles as contents, not {styles} and {contents}"
-            )
-        return [(i, (i,)) for i in range(contents)]
-    if together:
-        return [(i, tuple(range(styles))) for i in range(contents)]
-    if random_styles:
-        if not 0 < random_styles <= styles:
-            raise UsageError(f"--random-styles {random_styles} needs 1 to {styles} (all styles)")
-        rng = np.random.default_rng(seed)
-        drawn = (rng.choice(styles, random_styles, replace=False) for _ in range(contents))
-        return [(i, (int(style),)) for i, row in enumerate(drawn) for style in row]
-    return [(i, (style,)) for i in range(contents) for style in range(styles)]
-
-
-def name_outputs(
-    pairs: Sequence[tuple[int, tuple[int, ...]]],
+def make_jobs(
     contents: Sequence[Source],
-    style_names: Sequence[str],
-    output: Path,
+    styles: Sequence[Source],
+    options: Options,
     suffix: Callable[[Source], str],
     *,
     files: Set[str] = SUFFIXES,
 ) -> list[Job]:
-    """Gives every result its file, with the suffix that its content asks for.
+    """All jobs, content by content, each with a file of its own.
 
-    With one result, `output` may be a file, if its suffix is one of `files`. Otherwise it is a folder,
-    and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`; several styles
-    together are called `mix`. Where two results would get one name (letter case apart), the later ones
-    get `_2`, `_3` and so on, in the order of the inputs.
+    With one result, --output may be a file, if its suffix is one of `files`. Otherwise it is a folder,
+    and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`, with the suffix
+    that `suffix` gives for the content; several styles together are called `mix`. Where two results
+    would get one name (letter case apart), the later ones get `_2`, `_3` and so on, in the order of the
+    inputs.
 
     Raises:
-        UsageError: `output` is a file, but there are several results.
+        UsageError: the numbers of contents and styles do not go with the options.
     """
+    pairs = _pair(contents, styles, options)
+    output = options.output or Path()
     if output.suffix.lower() in files and not output.is_dir():
         if len(pairs) > 1:
             raise UsageError(f"--output {output} is one file, but there are {len(pairs)} results")
-        return [Job(content, styles, output) for content, styles in pairs]
+        return [Job(content, chosen, output) for content, chosen in pairs]
     jobs: list[Job] = []
     taken: set[str] = set()
-    for content, styles in pairs:
-        relative = contents[content].relative
-        style = style_names[styles[0]] if len(styles) == 1 else "mix"
-        stem = output / relative.parent / f"{relative.stem}_stylized_{style}"
-        path = Path(distinct(str(stem), suffix(contents[content]), taken))
-        jobs.append(Job(content, styles, path))
+    for content, chosen in pairs:
+        style = chosen[0].name if len(chosen) == 1 else "mix"
+        stem = output / content.relative.parent / f"{content.name}_stylized_{style}"
+        jobs.append(Job(content, chosen, Path(distinct(str(stem), suffix(content), taken))))
     return jobs
+
+
+def _pair(
+    contents: Sequence[Source], styles: Sequence[Source], options: Options
+) -> list[tuple[Source, tuple[Source, ...]]]:
+    """Which content meets which styles: all of them, one by one, unless an option says otherwise."""
+    together = False
+    for name in ("style_weights", "style_schedule", "mask"):
+        given = len(getattr(options, name))
+        together |= given > 0
+        if given not in (0, len(styles)):
+            raise UsageError(f"{flag(name)}: {given} given for {len(styles)} styles")
+    if options.pair:
+        if len(contents) != len(styles):
+            raise UsageError(
+                f"--pair needs as many styles as contents, not {len(styles)} and {len(contents)}"
+            )
+        return [(content, (style,)) for content, style in zip(contents, styles, strict=True)]
+    if together:
+        return [(content, tuple(styles)) for content in contents]
+    number = options.random_styles
+    if number:
+        if number > len(styles):
+            raise UsageError(f"--random-styles {number} needs 1 to {len(styles)} (all styles)")
+        rng = np.random.default_rng(options.seed)
+        drawn = [rng.choice(len(styles), number, replace=False) for _ in contents]
+        return [
+            (content, (styles[i],))
+            for content, row in zip(contents, drawn, strict=True)
+            for i in row
+        ]
+    return [(content, (style,)) for content in contents for style in styles]
 
 
 def distinct(stem: str, ending: str, taken: set[str]) -> str:

@@ -2,12 +2,17 @@
 
 import json
 import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adain_jax.cli.jobs import Job
+from adain_jax.cli.infer_options import Options
+from adain_jax.cli.jobs import Job, Source
 from adain_jax.files import write_atomically
+from adain_jax.images.files import PictureError
 
 
 @dataclass
@@ -19,18 +24,80 @@ class Report:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     failures: int = 0
     frames: int = 0
-    """Of clips."""
+    """How many frames of clips were stylized."""
     seconds: float = 0.0
 
-    def fail(self, message: str) -> None:
+    def fail(self, error: Exception | str) -> None:
         """Counts a failure and says it at once."""
         self.failures += 1
-        print(f"failed: {message}", file=sys.stderr)
+        print(f"failed: {error}", file=sys.stderr)
 
-    def result(self, job: Job, names: list[str], outcome: str, error: str | None = None) -> None:
+    def found(
+        self, inputs: Iterable[Source | PictureError], outcomes: dict[str, str]
+    ) -> list[Source]:
+        """Notes inputs in `contents` or `styles`; says what is wrong with those that are not there."""
+        sources = []
+        for found in inputs:
+            if isinstance(found, PictureError):
+                self.fail(found)
+            else:
+                outcomes[str(found.path)] = "unused"
+                sources.append(found)
+        return sources
+
+    def without_existing(self, jobs: Iterable[Job], options: Options) -> list[Job]:
+        """The jobs whose file is not there yet, or may be replaced; notes the others."""
+        kept = []
+        for job in jobs:
+            if options.overwrite or not job.output.exists():
+                kept.append(job)
+            elif options.skip_existing:
+                self.result(job, "skipped")
+            else:
+                error = f"{job.output}: exists; give --overwrite or --skip-existing"
+                self.result(job, "failed", error)
+                self.fail(error)
+        return kept
+
+    def content_failed(self, content: Source, jobs: Iterable[Job], error: Exception) -> None:
+        """Notes that a content cannot be used, and so none of its jobs be done."""
+        self.contents[str(content.path)] = str(error)
+        self.fail(error)
+        for job in jobs:
+            self.result(job, "failed", str(error))
+
+    def style_failed(self, style: Source, error: Exception) -> None:
+        """Notes that a style cannot be used."""
+        self.styles[str(style.path)] = str(error)
+        self.fail(error)
+
+    def job_ended(self, job: Job, error: Exception | None) -> None:
+        """Notes that a job is done, or says why it failed."""
+        if error:
+            self.result(job, "failed", str(error))
+            self.fail(error)
+        else:
+            self.result(job, "done")
+            self.contents[str(job.content.path)] = "stylised"
+
+    def result(self, job: Job, outcome: str, error: str | None = None) -> None:
         """Notes what became of a job."""
-        entry = {"output": str(job.output), "content": names[0], "styles": names[1:]}
-        self.outputs.append({**entry, "outcome": outcome, **({"error": error} if error else {})})
+        entry = {
+            "output": str(job.output),
+            "content": str(job.content.path),
+            "styles": [str(style.path) for style in job.styles],
+            "outcome": outcome,
+        }
+        self.outputs.append(entry | ({"error": error} if error else {}))
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Counts the seconds that the block takes, to the end or to where it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds = time.perf_counter() - start
 
     def count(self, outcome: str) -> int:
         """How many results have this outcome."""

@@ -1,8 +1,9 @@
-"""Buckets: the few padded frame sizes that pictures of many sizes are computed in.
+"""Buckets: the few padded shapes in which pictures of many sizes are computed.
 
-XLA compiles one program per shape. Pictures of 500 different sizes therefore lie in the corners of
-at most `limit` different frames (plus a few if ever larger ones turn up later); the layers are told
-the real sizes and give the same result as without padding (`adain_jax.nn.layers`).
+XLA compiles one program per shape. Pictures of 500 different sizes therefore lie in the top left
+corners of arrays of at most `limit` different shapes (plus a few if ever larger pictures turn up
+later). The layers are told the valid sizes and give the same result as without padding, see
+`adain_jax.nn.layers`.
 """
 
 from collections import Counter
@@ -11,74 +12,92 @@ from collections.abc import Iterable
 import numpy as np
 
 Size = tuple[int, int]
+"""Height and width in pixels."""
 
-# What opening one more program is worth, in padded pixels: about the time of compiling it on CPU.
+MULTIPLE = 8  # padded shapes are multiples of it, the networks' coarsest stride
+
+# What one more program is worth, in padded pixels: about the time of compiling it on CPU.
 PIXELS_PER_PROGRAM = 512 * 512
 
 
 class Buckets:
-    """Chooses a frame for every picture size, all frames being multiples of `multiple`.
+    """Chooses a padded shape for every picture size.
 
-    `plan` with all sizes that will come wastes least. Sizes that were not planned are fitted into an
-    open frame where that wastes little, or once `limit` frames are open.
+    `plan` with all sizes that will come wastes least. Sizes that were not planned go into a shape
+    that is there already if that wastes little, or once there are `limit` shapes.
+
+    Attributes:
+        shapes: the padded shapes chosen so far.
     """
 
-    def __init__(self, limit: int = 8, multiple: int = 8):
+    def __init__(self, limit: int = 8):
         self.limit = limit
-        self.multiple = multiple
-        self.frames: list[Size] = []
-        self._assigned: dict[Size, Size] = {}
+        self.shapes: list[Size] = []
+        self._bucket_of: dict[Size, Size] = {}
+        self._rows: dict[Size, int] = {}
 
     def plan(self, sizes: Iterable[Size]) -> None:
-        """Opens frames for pictures of these (height, width), so that all together waste little.
+        """Chooses shapes for pictures of these sizes, so that all together waste little.
 
-        Sizes are merged in pairs, each time the pair whose common frame adds the fewest padded
-        pixels, until the frames are few enough and the next merge would cost more than a program.
+        Sizes are merged in pairs, each time the pair whose common shape adds the fewest padded
+        pixels, until the shapes are few enough and the next merge would cost more than a program.
         """
-        counts = Counter(size for size in sizes if self._fitting(size) is None)
-        if not counts or len(self.frames) >= self.limit:
+        counts = Counter(size for size in sizes if self._existing_bucket(size) is None)
+        if not counts or len(self.shapes) >= self.limit:
             return
-        step, groups = self.multiple, Counter[Size]()
+        step, groups = MULTIPLE, Counter[Size]()
         while not groups or len(groups) > 128:  # pairs are compared: keep the rounded sizes few
             groups = Counter()
             for size, count in counts.items():
                 groups[_round_up(size, step)] += count
             step *= 2
-        frames = _merge(groups, self.limit - len(self.frames))
-        self.frames += [frame for frame in frames if frame not in self.frames]
+        shapes = _merge(groups, self.limit - len(self.shapes))
+        self.shapes += [shape for shape in shapes if shape not in self.shapes]
         for size in counts:
-            self._assigned[size] = self._smallest_holding(size)
+            self._bucket_of[size] = self._smallest_holding(size)
 
-    def fit(self, size: Size) -> Size:
-        """The frame for a picture of this (height, width); opens one if none will do."""
-        if size not in self._assigned:
-            self._assigned[size] = self._fitting(size) or self._open(size)
-        return self._assigned[size]
+    def bucket_for(self, size: Size) -> Size:
+        """The padded shape for a picture of this size; a new one if none will do."""
+        if size not in self._bucket_of:
+            self._bucket_of[size] = self._existing_bucket(size) or self._open(size)
+        return self._bucket_of[size]
 
-    def _fitting(self, size: Size) -> Size | None:
-        """An open frame that will do."""
-        if size in self._assigned:
-            return self._assigned[size]
-        full = len(self.frames) >= self.limit
-        if any(_holds(frame, size) for frame in self.frames):
-            frame = self._smallest_holding(size)
-            if full or _area(frame) <= 1.25 * _area(_round_up(size, self.multiple)):
-                return frame
+    def rows_for(self, shape: Size, pictures: int) -> int:
+        """How many rows the batch has that computes so many pictures in this padded shape.
+
+        A power of two, so that programs stay few. The first batch that is smaller than the one before
+        it is filled up to that one's rows: it is most likely the last of many, which is not worth a
+        program of its own.
+        """
+        own = power_of_two(pictures)
+        rows = max(own, self._rows.get(shape, own))
+        self._rows[shape] = own
+        return rows
+
+    def _existing_bucket(self, size: Size) -> Size | None:
+        """A shape that is there already and will do."""
+        if size in self._bucket_of:
+            return self._bucket_of[size]
+        full = len(self.shapes) >= self.limit
+        if any(_holds(shape, size) for shape in self.shapes):
+            shape = self._smallest_holding(size)
+            if full or _area(shape) <= 1.25 * _area(_round_up(size, MULTIPLE)):
+                return shape
         return None
 
     def _open(self, size: Size) -> Size:
-        height, width = _round_up(size, self.multiple)
-        if len(self.frames) >= self.limit:  # hold all yet seen, so that growing sizes open few more
+        height, width = _round_up(size, MULTIPLE)
+        if len(self.shapes) >= self.limit:  # hold all yet seen, so that growing sizes open few more
             height, width = (
-                self.multiple * power_of_two(-(-max(sides) // self.multiple))
-                for sides in zip(size, *self.frames, strict=True)
+                MULTIPLE * power_of_two(-(-max(sides) // MULTIPLE))
+                for sides in zip(size, *self.shapes, strict=True)
             )
-        frame = height, width
-        self.frames.append(frame)
-        return frame
+        shape = height, width
+        self.shapes.append(shape)
+        return shape
 
     def _smallest_holding(self, size: Size) -> Size:
-        return min((frame for frame in self.frames if _holds(frame, size)), key=_area)
+        return min((shape for shape in self.shapes if _holds(shape, size)), key=_area)
 
 
 def _merge(groups: Counter[Size], limit: int) -> list[Size]:
@@ -98,7 +117,7 @@ def _merge(groups: Counter[Size], limit: int) -> list[Size]:
 
 
 def power_of_two(number: int) -> int:
-    """The next one, from `number` on."""
+    """The smallest power of two that is at least `number`."""
     return 1 << (number - 1).bit_length()
 
 
@@ -106,8 +125,8 @@ def _round_up(size: Size, step: int) -> Size:
     return -(-size[0] // step) * step, -(-size[1] // step) * step
 
 
-def _holds(frame: Size, size: Size) -> bool:
-    return frame[0] >= size[0] and frame[1] >= size[1]
+def _holds(shape: Size, size: Size) -> bool:
+    return shape[0] >= size[0] and shape[1] >= size[1]
 
 
 def _area(size: Size) -> int:

@@ -1,27 +1,27 @@
-"""Compiled programs, kept between runs."""
+"""The cache of compiled programs, kept between runs in the user's own folder."""
 
 import os
 from pathlib import Path
 
-MAX_BYTES = 1 << 30
+import jax
+from platformdirs import user_cache_path
+
+MAX_CACHE_BYTES = 1 << 30
 
 
-def keep_programs() -> None:
+def enable_compilation_cache() -> None:
     """Lets JAX keep compiled programs in the user's own cache folder, of at most 1 GiB.
 
     Programs in it are run as they are, so a folder that others could write to is left alone, as is one
     that cannot be made. A folder that JAX was told before, by JAX_COMPILATION_CACHE_DIR, stays.
     """
-    import jax
-    from platformdirs import user_cache_path
-
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
     folder = user_cache_path("adain-jax") / "programs"
     if not _is_private(folder):
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
+    jax.config.update("jax_compilation_cache_max_size", MAX_CACHE_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 

@@ -1,30 +1,40 @@
-"""How much memory there is, and what of a picture fits into it."""
+"""The engine's memory: what may be used for what, how much is free, and how large tiles may be."""
 
 import ctypes
 import math
 import sys
 from pathlib import Path
 
+import jax
+import psutil
+
 from adain_jax.inference.buckets import Size
 
-WHOLE = 1280 << 20  # bytes that the computation of a picture in one piece may take
-MEMORY = 640 << 20  # and that of a tile, beside which features wait; larger ones are hardly faster
-SMALLEST = 128  # pixels per side of a tile
+# On the device. Each holds only as far as memory is free, see where it is used.
+WHOLE_PICTURE_BYTES = 1280 << 20  # for computing a picture in one piece
+TILE_BYTES = 640 << 20  # for computing a tile, beside which features wait; more is hardly faster
+FEATURE_CACHE_BYTES = 2304 << 20  # for the features of a picture in tiles, waiting to be decoded
+SLAB_BYTES = 384 << 20  # for a slab of a picture in tiles and its result
+
+# On the host.
+UNBATCHED_BYTES = 1 << 30  # for contents that wait for others of their padded shape
+UNWRITTEN_BYTES = 256 << 20  # for results that wait for being written
+
+MIN_TILE_SIZE = 128  # pixels per side
+
 CGROUP = Path("/sys/fs/cgroup")  # of the container
 
 
-def automatic_side(size: Size, bytes_per_pixel: int) -> int | None:
+def choose_tile_size(size: Size, bytes_per_pixel: int) -> int | None:
     """The side of tiles that fit into the memory that is free; None where the whole picture does."""
     share = free_memory() // 4
-    side = math.isqrt(min(share, MEMORY) // bytes_per_pixel)
-    whole = size[0] * size[1] * bytes_per_pixel <= min(share, WHOLE)
-    return None if whole else max(side // 8 * 8, SMALLEST)
+    side = math.isqrt(min(share, TILE_BYTES) // bytes_per_pixel)
+    whole = size[0] * size[1] * bytes_per_pixel <= min(share, WHOLE_PICTURE_BYTES)
+    return None if whole else max(side // 8 * 8, MIN_TILE_SIZE)
 
 
 def free_memory() -> int:
     """Bytes that are free to compute with: of the accelerator, or else of the host."""
-    import jax
-
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
@@ -33,8 +43,6 @@ def free_memory() -> int:
 
 def free_host_memory() -> int:
     """Bytes that are free: of the machine, or of the container around the process."""
-    import psutil
-
     free = psutil.virtual_memory().available
     try:
         limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
@@ -44,7 +52,10 @@ def free_host_memory() -> int:
     return min(free, limit - used + int(stat["inactive_file"]))  # files' pages make room
 
 
-def release_memory() -> None:
-    """Gives the system back what is freed; glibc keeps, for one, 200 MiB after compiling a program."""
+def trim_malloc() -> None:
+    """Gives freed memory back to the system.
+
+    glibc keeps what was freed in pieces for later, such as 200 MiB after compiling a program.
+    """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)

@@ -1,58 +1,69 @@
-"""`Stylizer`: a loaded model that stylises pictures of any size, many at once."""
+"""`Stylizer`: a loaded model that stylizes pictures of any size, many at once."""
 
 import hashlib
-import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property, partial
-from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, overload
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float
 
-from adain_jax import weights
-from adain_jax.images.dtypes import from_float, to_float
-from adain_jax.inference import memory
-from adain_jax.inference.buckets import Buckets, Size, power_of_two
-from adain_jax.inference.large import Manner, encode_style_large, stylise_large
-from adain_jax.nn import bind
+from adain_jax.inference import memory, programs
+from adain_jax.inference.buckets import Buckets, Size
+from adain_jax.inference.inputs import (
+    Content,
+    K,
+    Picture,
+    Pictures,
+    Request,
+    StyleInputs,
+    check_pictures,
+    is_single,
+    match_inputs,
+    size_of,
+)
+from adain_jax.inference.stream import dispatch_ahead, group
+from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
+from adain_jax.models import read_params
 from adain_jax.nn.distilled import DistilledNetwork
 from adain_jax.nn.fast import FastNetwork
-from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.nn.network import StyleNetwork
 from adain_jax.nn.vgg19 import VGG19Network
 from adain_jax.style import AnyArray, Style
 from adain_jax.weights import Model
-
-Picture = Float[AnyArray, "h w 3"] | UInt8[AnyArray, "h w 3"]
-Pictures = Picture | Float[AnyArray, "n h w 3"] | UInt8[AnyArray, "n h w 3"] | Sequence[Picture]
-Params = Mapping[str, Any]
-T = TypeVar("T")
 
 NETWORKS: dict[Model, type[StyleNetwork]] = {
     "fast": FastNetwork,
     "distilled": DistilledNetwork,
     "vgg19": VGG19Network,
 }
-CONTENT_FRAMES = 8
-STYLE_FRAMES = 4
+CONTENT_SHAPES = 8  # padded shapes, see `Buckets`
+STYLE_SHAPES = 4
 
-logger = logging.getLogger(__name__)
+Masks = Sequence[Float[AnyArray, "h w"]] | Float[AnyArray, "r h w"]
 
 
-@dataclass(frozen=True)
-class Content:
-    """A content picture already encoded, for one result after the other: see `encode_content`."""
+class _Program(NamedTuple):
+    """What requests must have in common to be computed in one batch, by one program.
 
-    picture: np.ndarray
-    scales: list[Scale] | None  # None: too large to wait on the device
+    Attributes:
+        shape: the padded shape; of pictures in tiles, their own.
+        tile_size: of pictures in tiles, which are computed one by one.
+    """
+
+    shape: Size
+    tile_size: int | None
+    dtype: np.dtype
+    regions: int = 0
+    content_style: bool = False
 
 
 class Stylizer:
-    """Stylises pictures, RGB, one at a time or in batches of mixed sizes.
+    """Stylizes pictures, RGB, one at a time or in batches of mixed sizes.
 
     Pictures are float in [0, 1], or uint8 as files hold them; results are of the same kind.
 
@@ -61,19 +72,19 @@ class Stylizer:
         >>> style = stylizer.encode_style(painting)          # once, for however many contents
         >>> pictures = stylizer(photographs, style, alpha=0.8)
 
-    Pictures of many sizes are computed in a few padded frames, each one compiled program; results
-    do not depend on the frame. `plan` chooses the frames for sizes known in advance. Pictures larger
+    Pictures of many sizes are computed in a few padded shapes, each one compiled program; results do
+    not depend on the padding. `plan` chooses the shapes for sizes known in advance. Pictures larger
     than a tile are computed tile by tile, in bounded memory, with the same result.
 
     Attributes:
-        batch_size: how many pictures one program stylises; larger batches are split.
+        batch_size: how many pictures one program stylizes; larger batches are split.
         network: the network's class, for `bind` of `adain_jax.nn` and for `adain_jax.augment`.
         params: its parameters, on the device.
     """
 
     def __init__(
         self,
-        params: Params,
+        params: programs.Params,
         *,
         model: Model = "fast",
         dtype: str = "float32",
@@ -93,20 +104,21 @@ class Stylizer:
         Raises:
             ValueError: a value that is none of these.
         """
+        smallest = memory.MIN_TILE_SIZE
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
-        if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= memory.SMALLEST):
-            raise ValueError(f"tile must be auto, off or at least {memory.SMALLEST}, not {tile}")
+        if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= smallest):
+            raise ValueError(f"tile must be auto, off or at least {smallest}, not {tile}")
         self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else 8)
-        self._tile = tile
         self.network = NETWORKS[model]
-        self._model = model
-        self._style_encoder = params.get("encoder", params)
-        self.params = jax.device_put(
+        self.params: programs.Params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
-        self._contents = Buckets(CONTENT_FRAMES)
-        self._styles = Buckets(STYLE_FRAMES)
+        self._tile = tile
+        self._model = model
+        self._style_encoder = params.get("encoder", params)
+        self._content_buckets = Buckets(CONTENT_SHAPES)
+        self._style_buckets = Buckets(STYLE_SHAPES)
 
     @classmethod
     def load(
@@ -132,21 +144,7 @@ class Stylizer:
             WeightsError: a file is missing or does not hold such weights.
             ValueError: no such model, or a file of another one.
         """
-        if model not in NETWORKS:
-            raise ValueError(f"model must be fast or vgg19, not {model}")
-        if (encoder or decoder) if model == "fast" else network:
-            raise ValueError(f"model {model} takes no such file")
-
-        def read(path: str | Path | None, kind: weights.Kind) -> weights.Layers:
-            return weights.read(path or weights.default_path(kind), kind)
-
-        if model == "fast":
-            params: Params = read(network, "fast")
-        else:
-            params = {
-                "encoder": read(encoder, "vgg19-encoder"),
-                "decoder": read(decoder, "vgg19-decoder"),
-            }
+        params = read_params(model, network=network, encoder=encoder, decoder=decoder)
         return cls(params, model=model, dtype=dtype, batch_size=batch_size, tile=tile)
 
     @cached_property
@@ -164,54 +162,82 @@ class Stylizer:
         """The styles of pictures: leaves (c,) for one picture (h, w, 3), (n, c) for several.
 
         Raises:
-            ValueError: something is no picture (h, w, 3).
+            ValueError: there is no picture, or something is no picture (h, w, 3).
         """
-        frames = _as_list(pictures, "style")
-        small, large = self._by_size(frames)
-        self._styles.plan(_size(frames[i]) for i in small)
-        results: list[Style] = [Style(np.empty(0), np.empty(0))] * len(frames)
-        encoded = (
-            (
-                chosen,
-                _encode_style(
-                    self.network, self.params, *_assemble([frames[i] for i in chosen], frame)
-                ),
-            )
-            for chosen, frame in self._batches(small, frames, self._styles)
+        checked = check_pictures(pictures, "style")
+        sizes = (size_of(picture) for picture in checked)
+        self._style_buckets.plan(size for size in sizes if not self._tile_size(size))
+        batches = group(
+            range(len(checked)),
+            key=lambda i: self._program(checked[i], self._style_buckets),
+            limit=self._batch_limit,
         )
-        for chosen, on_device in _one_ahead(encoded):
-            styles = jax.device_get(on_device)
-            for row, i in enumerate(chosen):
-                results[i] = styles[row]
-        for i, side in large.items():
-            encode = partial(encode_style_large, self.network, self.params, frames[i])
-            results[i] = _in_tiles(encode, side)
-        return results[0] if _is_single(pictures) else Style.stack(results)
+        styles: dict[int, Style] = {}
+        for (_, rows), encoded in dispatch_ahead(
+            lambda batch: self._encode_styles(batch[0], [checked[i] for i in batch[1]]),
+            batches,
+            alone=_is_tiled,
+        ):
+            on_host = jax.device_get(encoded)
+            styles |= {i: on_host[row] for row, i in enumerate(rows)}
+        ordered = [styles[i] for i in range(len(checked))]
+        return ordered[0] if is_single(pictures) else Style.stack(ordered)
 
     def encode_content(self, picture: Picture) -> Content:
-        """Encodes a content (h, w, 3) once, to stylise it many times: only decoding is left then.
+        """Encodes a content (h, w, 3) once, to stylize it many times: only decoding is left then.
 
         Its features stay on the device, about ten times the size of the float picture.
 
         Raises:
             ValueError: it is no picture (h, w, 3).
         """
-        (checked,) = _as_list([picture], "content")
-        if self._side(_size(checked)):
+        (checked,) = check_pictures([picture], "content")
+        program = self._program(checked, self._content_buckets)
+        if program.tile_size:
             return Content(checked, None)
-        batch, size = _assemble([checked], self._contents.fit(_size(checked)))
-        return Content(checked, _encode(self.network, self.params, batch, size))
+        batch, size = programs.pad_batch([checked], program.shape, rows=1)
+        return Content(checked, programs.encode_content(self.network, self.params, batch, size))
 
+    @overload
+    def __call__(
+        self,
+        contents: jax.Array,
+        style: Style | Pictures,
+        alpha: float | Sequence[float] = ...,
+        *,
+        masks: Masks | None = ...,
+        content_style: Style | None = ...,
+    ) -> jax.Array: ...
+    @overload
+    def __call__(
+        self,
+        contents: np.ndarray | Content,
+        style: Style | Pictures,
+        alpha: float | Sequence[float] = ...,
+        *,
+        masks: Masks | None = ...,
+        content_style: Style | None = ...,
+    ) -> np.ndarray: ...
+    @overload
+    def __call__(
+        self,
+        contents: Sequence[Picture],
+        style: Style | Pictures,
+        alpha: float | Sequence[float] = ...,
+        *,
+        masks: Masks | None = ...,
+        content_style: Style | None = ...,
+    ) -> list[np.ndarray]: ...
     def __call__(
         self,
         contents: Pictures | Content,
         style: Style | Pictures,
         alpha: float | Sequence[float] = 1.0,
         *,
-        masks: Sequence[Float[AnyArray, "h w"]] | Float[AnyArray, "r h w"] | None = None,
+        masks: Masks | None = None,
         content_style: Style | None = None,
-    ) -> Any:
-        """Stylises one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any sizes.
+    ) -> AnyArray | list[np.ndarray]:
+        """Stylizes one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any sizes.
 
         Args:
             contents: pictures, float in [0, 1] or uint8; or one that `encode_content` encoded.
@@ -220,7 +246,7 @@ class Stylizer:
             alpha: strength (equation 14), from 0, the decoded content, to 1; one for all contents or
                 one per content.
             masks: r regions of a single content picture (h, w, 3), each float (h, w) in [0, 1] at its
-                size; they may be soft. Pixels of no region stay unstylised.
+                size; they may be soft. Pixels of no region stay unstylized.
             content_style: what to take for the contents' own statistics, as `encode_style` gives
                 them; for video, say, those of more than one frame. With masks, one per region.
 
@@ -230,229 +256,121 @@ class Stylizer:
             computed in tiles, but for batches, give arrays in temporary files, which go with them.
 
         Raises:
-            ValueError: something is no picture, or the numbers of contents, styles, strengths and
-                masks do not fit together.
+            ValueError: there is no content or no style, something is no picture, or the numbers of
+                contents, styles, strengths and masks do not fit together.
             NoRoomError: the temporary folder has no room for such a result.
         """
-        scales = None
-        if isinstance(contents, Content):
-            scales, contents = contents.scales, contents.picture
-        frames = _as_list(contents, "content")
+        pictures = contents.picture if isinstance(contents, Content) else contents
+        checked = check_pictures(pictures, "content")
         if not isinstance(style, Style):
             style = self.encode_style(style)
-        manner = _match(frames, style, alpha, masks, content_style)
-        small, large = self._by_size(frames)
-        self._contents.plan(_size(frames[i]) for i in small)
-        results: list[np.ndarray] = [np.empty(0)] * len(frames)
-        stylised = (
-            (chosen, self._stylise([frames[i] for i in chosen], frame, manner.of(chosen), scales))
-            for chosen, frame in self._batches(small, frames, self._contents)
-        )
-        for chosen, pictures in _one_ahead(stylised):
-            for i, picture in zip(chosen, np.asarray(pictures), strict=False):
-                height, width = _size(frames[i])
-                results[i] = picture[:height, :width]
-        for i, side in large.items():
-            own = manner.of([i])
-            stylise = partial(stylise_large, self.network, self.params, frames[i], own)
-            results[i] = _in_tiles(stylise, side)
-        if _is_single(contents):
-            return _like(contents, results[0])
-        return results if isinstance(contents, Sequence) else _like(contents, np.stack(results))
+        inputs = match_inputs(checked, style, alpha, masks, content_style)
+        if isinstance(contents, Content) and contents.scales is not None:
+            return self._stylize_encoded(contents, inputs[0])
+        self.plan(size_of(picture) for picture in checked)
+        requests = (Request(i, *each) for i, each in enumerate(zip(checked, inputs, strict=True)))
+        by_index = {request.key: result for request, result in self._results(requests)}
+        results = [by_index[i] for i in range(len(checked))]
+        if isinstance(pictures, Sequence):
+            return results
+        result = results[0] if is_single(pictures) else np.stack(results)
+        return jnp.asarray(result) if isinstance(pictures, jax.Array) else result
+
+    def stream(self, requests: Iterable[Request[K]]) -> Iterator[tuple[Request[K], np.ndarray]]:
+        """Stylizes pictures as they come, in bounded memory however many there are.
+
+        Requests of one padded shape are computed together, `batch_size` of them, and come in order;
+        those of other shapes may overtake them. Each batch is given once the next is dispatched.
+
+        Args:
+            requests: made by `make_request`.
+
+        Yields:
+            Each request with its result (h, w, 3), of the content's dtype.
+
+        Raises:
+            NoRoomError: the temporary folder has no room for a result.
+        """
+        return self._results(requests, memory.UNBATCHED_BYTES)
 
     def plan(self, sizes: Iterable[Size]) -> None:
-        """Chooses frames for contents of these (height, width), before the first of them comes."""
-        self._contents.plan(size for size in sizes if not self._side(size))
+        """Chooses padded shapes for contents of these (height, width), before the first one comes."""
+        self._content_buckets.plan(size for size in sizes if not self._tile_size(size))
 
-    def frame(self, size: Size) -> Size:
-        """The frame that contents of this (height, width) are computed in; best batched by it.
+    def _results(
+        self, requests: Iterable[Request[K]], max_waiting_bytes: float = math.inf
+    ) -> Iterator[tuple[Request[K], np.ndarray]]:
+        batches = group(
+            requests,
+            key=self._program_of_request,
+            limit=self._batch_limit,
+            nbytes=lambda request: request.content.nbytes,
+            max_bytes=max_waiting_bytes,
+        )
+        for (_, batch), results in dispatch_ahead(
+            lambda batch: self._stylize(*batch), batches, alone=_is_tiled
+        ):
+            # Not asarray: results that lie in files stay what they are.
+            for request, result in zip(batch, np.asanyarray(results), strict=False):
+                height, width = size_of(request.content)
+                yield request, result[:height, :width]
 
-        Pictures that are computed in tiles have none in common: their own size.
-        """
-        return size if self._side(size) else self._contents.fit(size)
-
-    def _side(self, size: Size) -> int | None:
+    def _tile_size(self, size: Size) -> int | None:
         """The side of the tiles for a picture of this size; None where it is computed whole."""
         side: int | str | None = self._tile
         if side == "auto":
-            side = memory.automatic_side(size, self.network.bytes_per_pixel)
+            side = memory.choose_tile_size(size, self.network.bytes_per_pixel)
         return side if isinstance(side, int) and size[0] * size[1] > side**2 else None
 
-    def _by_size(self, pictures: list[np.ndarray]) -> tuple[list[int], dict[int, int]]:
-        """The indices of pictures to compute whole, and of the others, with the side of their tiles."""
-        sides = {i: self._side(_size(picture)) for i, picture in enumerate(pictures)}
-        large = {i: side for i, side in sides.items() if side}
-        return [i for i in sides if i not in large], large
+    def _program(self, picture: np.ndarray, buckets: Buckets) -> _Program:
+        size = size_of(picture)
+        tile_size = self._tile_size(size)
+        return _Program(size if tile_size else buckets.bucket_for(size), tile_size, picture.dtype)
 
-    def _batches(
-        self, indices: list[int], pictures: list[np.ndarray], buckets: Buckets
-    ) -> Iterator[tuple[list[int], Size]]:
-        """Indices of at most `batch_size` pictures that share a frame, and the frame."""
-        by_frame: dict[Size, list[int]] = {}
-        for i in indices:
-            by_frame.setdefault(buckets.fit(_size(pictures[i])), []).append(i)
-        for frame, sharing in by_frame.items():
-            for start in range(0, len(sharing), self.batch_size):
-                yield sharing[start : start + self.batch_size], frame
+    def _program_of_request(self, request: Request[K]) -> _Program:
+        masks, content_style = request.inputs.masks, request.inputs.content_style
+        return self._program(request.content, self._content_buckets)._replace(
+            regions=0 if masks is None else masks.shape[-1], content_style=content_style is not None
+        )
 
-    def _stylise(
-        self,
-        pictures: list[np.ndarray],
-        frame: Size,
-        manner: Manner,
-        scales: list[Scale] | None,
-    ) -> Array:
-        """Pictures that share a frame, or one whose features are given."""
-        batch, size = _assemble(pictures, frame)
-        more = len(batch) - len(pictures)
-        manner = manner.of([*range(len(pictures)), *[len(pictures) - 1] * more])
-        if manner.masks is not None:
-            manner = manner._replace(masks=_assemble(list(manner.masks), frame)[0])
-        if scales is None:
-            return _stylise(self.network, self.params, batch, manner, size)
-        dtype = batch.dtype.name
-        return _stylise_encoded(self.network, dtype, self.params, scales, manner, size)
+    def _batch_limit(self, program: _Program) -> int:
+        return 1 if program.tile_size else self.batch_size
 
+    def _encode_styles(self, program: _Program, pictures: list[np.ndarray]) -> Style:
+        """The styles (n, c) of pictures of one program, or of more: the last is repeated."""
+        if program.tile_size:
+            return encode_style_tiled(self.network, self.params, pictures[0], program.tile_size)
+        rows = self._style_buckets.rows_for(program.shape, len(pictures))
+        batch, size = programs.pad_batch(pictures, program.shape, rows)
+        return programs.encode_style(self.network, self.params, batch, size)
 
-def _in_tiles(compute: Callable[[int], T], side: int) -> T:
-    """Computes a picture in tiles of this side, or in smaller ones where memory does not suffice."""
-    while True:
-        try:
-            return compute(side)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error) or side == memory.SMALLEST:
-                raise
-        smaller = max(side // 16 * 8, memory.SMALLEST)
-        logger.warning("tiles of %d pixels do not fit into memory, trying %d", side, smaller)
-        side = smaller
+    def _stylize(self, program: _Program, requests: list[Request[Any]]) -> AnyArray:
+        """The results of requests of one program, padded, or of more: the last is repeated."""
+        contents, inputs = [r.content for r in requests], [r.inputs for r in requests]
+        if program.tile_size:
+            stylize = partial(stylize_tiled, self.network, self.params, contents[0], inputs[0])
+            return stylize(program.tile_size)[None]
+        rows = self._content_buckets.rows_for(program.shape, len(requests))
+        batch, size = programs.pad_batch(contents, program.shape, rows)
+        padded = programs.pad_inputs(inputs, program.shape, rows)
+        return programs.stylize(self.network, self.params, batch, padded, size)
 
-
-def _one_ahead(results: Iterable[T]) -> Iterator[T]:
-    """Each result once the next is dispatched, so that the device never waits for the host."""
-    yield from (result for result, _ in pairwise(chain(results, [None])) if result is not None)
+    def _stylize_encoded(self, content: Content, inputs: StyleInputs) -> np.ndarray:
+        """The result of a content whose features are on the device."""
+        assert content.scales is not None
+        height, width = size_of(content.picture)
+        shape = self._content_buckets.bucket_for((height, width))
+        padded = programs.pad_inputs([inputs], shape, rows=1)
+        result = programs.stylize_encoded(
+            self.network,
+            content.picture.dtype.name,
+            self.params,
+            content.scales,
+            padded,
+            np.array([[height, width]], np.int32),
+        )
+        return np.asarray(result)[0, :height, :width]
 
 
-@partial(jax.jit, static_argnums=0)
-def _encode_style(
-    network: type[StyleNetwork], params: Params, pictures: Array, size: Array
-) -> Style:
-    return bind(network, params).encode_style(to_float(pictures), size)
-
-
-@partial(jax.jit, static_argnums=0)
-def _encode(
-    network: type[StyleNetwork], params: Params, pictures: Array, size: Array
-) -> list[Scale]:
-    model = bind(network, params)
-    return model.encode(*model.fit(to_float(pictures), size))
-
-
-@partial(jax.jit, static_argnums=0)
-def _stylise(
-    network: type[StyleNetwork], params: Params, contents: Array, manner: Manner, size: Array
-) -> Array:
-    style, alpha, masks, content_style = manner
-    model = bind(network, params)
-    pictures = model(to_float(contents), style, alpha, masks, size, content_style)
-    return from_float(pictures, contents.dtype)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _stylise_encoded(
-    network: type[StyleNetwork],
-    dtype: str,
-    params: Params,
-    scales: list[Scale],
-    manner: Manner,
-    size: Array,
-) -> Array:
-    style, alpha, masks, content_style = manner
-    model = bind(network, params)
-    pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
-    return from_float(pictures, dtype)
-
-
-def _is_single(pictures: Pictures) -> bool:
-    return not isinstance(pictures, Sequence) and np.ndim(pictures) == 3
-
-
-def _as_list(pictures: Pictures, name: str) -> list[np.ndarray]:
-    """Checked pictures (h, w, 3), as NumPy arrays."""
-    listed = [pictures] if _is_single(pictures) else pictures
-    frames = [np.asarray(picture) for picture in listed]
-    for picture in frames:
-        if picture.ndim != 3 or picture.shape[-1] != 3 or 0 in picture.shape:
-            raise ValueError(f"a {name} picture must have shape (h, w, 3), not {picture.shape}")
-        if picture.dtype != np.uint8 and not np.issubdtype(picture.dtype, np.floating):
-            raise ValueError(
-                f"a {name} picture must be float in [0, 1] or uint8, not {picture.dtype}"
-            )
-    if len({picture.dtype for picture in frames}) > 1 or frames[0].dtype != np.uint8:
-        frames = [to_float(picture).astype(np.float32, copy=False) for picture in frames]
-    return frames
-
-
-def _size(picture: np.ndarray) -> Size:
-    return picture.shape[0], picture.shape[1]
-
-
-def _assemble(pictures: list[np.ndarray], frame: Size) -> tuple[np.ndarray, np.ndarray]:
-    """One array of all pictures, each in the top left corner of its frame, and their sizes.
-
-    The last one is repeated until their number is a power of two, to compile few programs.
-    """
-    n = power_of_two(len(pictures))
-    batch = np.zeros((n, *frame, pictures[0].shape[-1]), pictures[0].dtype)
-    size = np.ones((n, 2), np.int32)
-    for i, picture in enumerate(pictures + pictures[-1:] * (n - len(pictures))):
-        height, width = size[i] = picture.shape[:2]
-        batch[i, :height, :width] = picture
-    return batch, size
-
-
-def _match(
-    pictures: list[np.ndarray],
-    style: Style,
-    alpha: float | Sequence[float],
-    masks: Sequence[AnyArray] | AnyArray | None,
-    content_style: Style | None,
-) -> Manner:
-    """What every picture is to become, one row for each."""
-    n = len(pictures)
-    alphas = np.asarray(alpha, np.float32)
-    if alphas.shape not in ((), (1,), (n,)):
-        raise ValueError(f"{n} contents need one alpha or {n}, not {alphas.size}")
-    regions = None
-    if masks is not None:
-        regions = np.stack([np.asarray(mask, np.float32) for mask in masks], axis=-1)[None]
-        if n != 1 or regions.shape[1:3] != _size(pictures[0]):
-            raise ValueError(
-                f"masks {regions.shape[1:3]} must have the size of the one content picture, "
-                f"{_size(pictures[0])}"
-            )
-
-    def rows(style: Style, name: str) -> Style:
-        mean, std = np.asarray(style.mean, np.float32), np.asarray(style.std, np.float32)
-        if regions is not None:
-            mean, std = np.atleast_2d(mean)[None], np.atleast_2d(std)[None]
-            if mean.shape[1] != regions.shape[-1]:
-                raise ValueError(
-                    f"{regions.shape[-1]} masks need as many {name}, not {mean.shape[1]}"
-                )
-        elif mean.ndim == 2 and len(mean) not in (1, n):
-            raise ValueError(
-                f"{n} contents need one {name.removesuffix('s')} or {n}, not {len(mean)}"
-            )
-        shape = (n, *mean.shape[1:]) if mean.ndim > 1 else (n, *mean.shape)
-        return Style(np.broadcast_to(mean, shape), np.broadcast_to(std, shape))
-
-    return Manner(
-        rows(style, "styles"),
-        np.broadcast_to(alphas, (n,)),
-        regions,
-        None if content_style is None else rows(content_style, "content styles"),
-    )
-
-
-def _like(contents: Pictures, result: np.ndarray) -> AnyArray:
-    return jnp.asarray(result) if isinstance(contents, jax.Array) else result
+def _is_tiled(batch: tuple[_Program, list[Any]]) -> bool:
+    return batch[0].tile_size is not None

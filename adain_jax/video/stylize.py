@@ -1,14 +1,14 @@
-"""Stylising a clip: decoding, computing and encoding at the same time, in bounded memory."""
+"""Stylizing a clip: decoding, computing and encoding at the same time, in bounded memory."""
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import replace
-from itertools import islice
-from typing import TypeVar
+from itertools import islice, repeat
 
 import numpy as np
 
+from adain_jax.inference.inputs import make_request
+from adain_jax.inference.stream import prefetch, write_behind
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style
 from adain_jax.video.color import Pixels
@@ -16,12 +16,8 @@ from adain_jax.video.reader import Clip, Frame
 from adain_jax.video.stabilizer import Stabilizer
 from adain_jax.video.writer import Write
 
-T = TypeVar("T")
 
-AHEAD = 2  # batches decoded in advance, and as many waiting to be encoded
-
-
-def stylise_clip(
+def stylize_clip(
     clip: Clip,
     write: Write,
     stylizer: Stylizer,
@@ -32,7 +28,7 @@ def stylise_clip(
     finish: Callable[[Pixels, Pixels], Pixels] | None = None,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> None:
-    """Stylises every frame of a clip, in batches of `stylizer.batch_size`.
+    """Stylizes every frame of a clip, in batches of `stylizer.batch_size`.
 
     Only a few batches are in memory at a time, however long the clip is.
 
@@ -44,51 +40,73 @@ def stylise_clip(
         alpha: strength, as `Stylizer` has it.
         stabilize: reduce flicker, see `Stabilizer`.
         finish: makes the final picture of a content and its result, all uint8 (h, w, 3).
-        advance: told how many more frames have been stylised.
+        advance: told how many more frames have been stylized.
 
     Raises:
         VideoError: the clip cannot be read, or the result not written.
     """
-    stabilizer = Stabilizer(stylizer) if stabilize else None
-    start = None
-    with ThreadPoolExecutor(1) as decoder, ThreadPoolExecutor(1) as encoder:
-        writing: deque[Future[None]] = deque()
-        for batch in _ahead(decoder, _batches(clip.frames(), stylizer.batch_size)):
-            start = batch[0].pts if start is None else start
-            seconds = [float((frame.pts - start) * clip.time_base) for frame in batch]
-            # A short last batch is filled up: another size would be another program to compile.
-            rows = [min(i, len(batch) - 1) for i in range(stylizer.batch_size)]
-            contents = np.stack([batch[i].pixels for i in rows])
-            styles = Style.stack([style(seconds[i]) for i in rows])
-            if stabilizer:
-                times = [seconds[i] for i in rows]
-                results = stabilizer(contents, styles, alpha, seconds=times)
-            else:
-                results = stylizer(contents, styles, alpha)
-            if finish:
-                results = [finish(*pair) for pair in zip(contents, results, strict=True)]
-            done = [replace(f, pixels=result) for f, result in zip(batch, results, strict=False)]
-            writing.append(encoder.submit(_write_all, write, done))
-            if len(writing) > AHEAD:
-                writing.popleft().result()
-            advance(len(batch))
-        for future in writing:
+    batch = stylizer.batch_size
+    frames = _decode_ahead(clip, depth=2 * batch)
+    compute = _stabilized if stabilize else _stylized
+    results = (
+        replace(frame, pixels=finish(frame.pixels, result) if finish else result)
+        for frame, result in compute(stylizer, _with_seconds(frames, clip), style, alpha)
+    )
+    # One thread, as the encoder wants its frames in order. Closed before the caller closes the file.
+    with closing(
+        write_behind(write, results, nbytes=_frame_bytes, depth=batch, threads=1)
+    ) as written:
+        for _, future in written:
             future.result()
+            advance(1)
 
 
-def _write_all(write: Write, frames: list[Frame]) -> None:
+def _decode_ahead(clip: Clip, depth: int) -> Iterator[Frame]:
+    """The frames of a clip, decoded in a thread of their own."""
+    frames = iter(clip.frames())
+    for _, future in prefetch(lambda _: next(frames, None), repeat(None), depth=depth, threads=1):
+        frame = future.result()
+        if frame is None:
+            return
+        yield frame
+
+
+def _with_seconds(frames: Iterable[Frame], clip: Clip) -> Iterator[tuple[Frame, float]]:
+    """Frames with the time since the first one."""
+    start = None
     for frame in frames:
-        write(frame)
+        start = frame.pts if start is None else start
+        yield frame, float((frame.pts - start) * clip.time_base)
 
 
-def _batches(frames: Iterator[Frame], size: int) -> Iterator[list[Frame]]:
-    while batch := list(islice(frames, size)):
-        yield batch
+def _stylized(
+    stylizer: Stylizer,
+    frames: Iterable[tuple[Frame, float]],
+    style: Callable[[float], Style],
+    alpha: float,
+) -> Iterator[tuple[Frame, Pixels]]:
+    requests = (
+        make_request(frame, frame.pixels, style(seconds), alpha) for frame, seconds in frames
+    )
+    for request, result in stylizer.stream(requests):
+        yield request.key, result
 
 
-def _ahead(pool: ThreadPoolExecutor, items: Iterator[T]) -> Iterator[T]:
-    """The items, made in a thread of their own, at most AHEAD of them in advance."""
-    waiting = deque(pool.submit(next, items, None) for _ in range(AHEAD))
-    while (item := waiting.popleft().result()) is not None:
-        waiting.append(pool.submit(next, items, None))
-        yield item
+def _stabilized(
+    stylizer: Stylizer,
+    frames: Iterable[tuple[Frame, float]],
+    style: Callable[[float], Style],
+    alpha: float,
+) -> Iterator[tuple[Frame, Pixels]]:
+    stabilizer = Stabilizer(stylizer)
+    frames = iter(frames)
+    while batch := list(islice(frames, stylizer.batch_size)):
+        seconds = [second for _, second in batch]
+        contents = np.stack([frame.pixels for frame, _ in batch])
+        styles = Style.stack([style(second) for second in seconds])
+        results = stabilizer(contents, styles, alpha, seconds=seconds)
+        yield from ((frame, result) for (frame, _), result in zip(batch, results, strict=True))
+
+
+def _frame_bytes(frame: Frame) -> int:
+    return frame.pixels.nbytes

@@ -1,0 +1,229 @@
+"""The options of `infer.py`, and which of them fit together."""
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from adain_jax.cli.command import UsageError
+
+# Other imports of this project stand in the functions that need them: they wait for NumPy, Pillow or
+# JAX, and --help must not.
+
+_Many = tyro.conf.arg(metavar="PATH [PATH ...]")
+_File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Stylize pictures or clips: every content in every style, unless told otherwise.
+
+    Contents and styles are files, folders (searched recursively; the output keeps their tree) and
+    quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1.
+
+    Example: python infer.py --content photos --style paintings/*.jpg --output stylised
+    """
+
+    content: Annotated[tuple[Path, ...], _Many] = ()
+    """Pictures or clips to stylize. Videos are clips; GIFs and folders are clips if --output is a video
+    or a GIF, if --format is mp4, mkv, webm or gif, or if an option for clips is given."""
+    style: Annotated[tuple[Path, ...], _Many] = ()
+    """Pictures to take the style from."""
+    style_file: Annotated[tuple[Path, ...], _Many] = ()
+    """Styles saved by --save-style, in addition to or instead of --style."""
+    output: _File = None
+    """The folder to write to, or a file if there is a single result. In a folder, results are named
+    CONTENT_stylized_STYLE; names that would collide get _2, _3, ..."""
+
+    model: Literal["fast", "distilled", "vgg19"] = "fast"
+    """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
+    `convert_vgg.py --download` provides once; distilled is an experiment that needs --network."""
+    network: _File = None
+    """Weights of fast or distilled, as train.py writes them; by default those that ship."""
+    encoder: _File = None
+    """Encoder weights of vgg19; by default those that convert_vgg.py wrote."""
+    decoder: _File = None
+    """Decoder weights of vgg19; by default those that convert_vgg.py wrote, else those that ship."""
+
+    alpha: float = 1.0
+    """Strength of the style: 0 gives the content, 1 the full style."""
+    pair: bool = False
+    """Stylize the first content in the first style, the second in the second, and so on."""
+    random_styles: int = 0
+    """Stylize each content in this many different styles, drawn at random."""
+    seed: int = 0
+    """The random seed of --random-styles."""
+    style_weights: Annotated[tuple[float, ...], tyro.conf.arg(metavar="W [W ...]")] = ()
+    """Mix all styles into one, with these weights."""
+    style_schedule: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = ()
+    """For clips: fade from style to style; the time in seconds at which each one is reached."""
+    stabilize: bool = False
+    """For clips: reduce flicker."""
+    fps: float | None = None
+    """For clips: frames per second of a folder of frames; by default 25."""
+    mask: Annotated[tuple[Path, ...], _Many] = ()
+    """One mask picture per style, white where that style goes. Pixels outside all masks keep the
+    content."""
+    preserve_color: Literal["none", "coral", "luminance"] = "none"
+    """How to keep the content's colors: coral gives the style picture the content's colors first;
+    luminance takes only the luminance of the result."""
+
+    content_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Shorter side of the contents in pixels; 0 keeps their size. By default 512 for pictures and 0 for
+    clips."""
+    style_size: int = 512
+    """Shorter side of the style pictures in pixels; 0 keeps their size."""
+    crop: bool = False
+    """Crop contents and styles to a central square."""
+    batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """Number of pictures computed at a time; by default 1 on CPU and 8 elsewhere."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Precision of the convolutions; statistics are always float32."""
+    tile: Annotated[int | Literal["auto", "off"], tyro.conf.arg(metavar="auto|INT|off")] = "auto"
+    """Side in pixels of the tiles in which large pictures are computed; the result is that of one
+    piece. auto chooses it by the free memory; off computes every picture in one piece."""
+    no_compilation_cache: bool = False
+    """Do not keep compiled programs in the user's cache folder, which makes later starts slower."""
+
+    format: Literal["jpg", "png", "webp", "tiff", "mp4", "mkv", "webm", "gif"] | None = None
+    """File format of results in a folder; by default that of the content. With jpg, png, webp or tiff,
+    a clip becomes a folder of numbered frames."""
+    quality: int = 95
+    """Quality of JPEG, WebP and video, from 1 to 100."""
+    overwrite: bool = False
+    """Replace existing files, which are an error otherwise."""
+    skip_existing: bool = False
+    """Keep existing files and write the others, for example to resume an interrupted run."""
+    alpha_channel: Literal["white", "keep"] = "white"
+    """Lay transparent contents on white, or keep their transparency."""
+    max_pixels: int = 1 << 28
+    """Refuse pictures with more pixels than this."""
+
+    grid: bool = False
+    """Also write grid.png, a labelled sheet of contents, styles and results, at most 12 x 12."""
+    save_style: _File = None
+    """Write the encoded styles to this folder; --content may then be omitted."""
+    report: _File = None
+    """Write a JSON file that lists every input and result with its outcome."""
+    timing: bool = False
+    """Print how long each phase took."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+
+def flag(name: str) -> str:
+    """How an option is given on the command line."""
+    return f"--{name.replace('_', '-')}"
+
+
+def is_for_clips(options: Options) -> bool:
+    """Whether a call of `infer.py` is about clips, not pictures.
+
+    Videos are known by their suffix. GIFs and folders are clips where the result is one (--output is a
+    video or GIF, --format is mp4, mkv, webm or gif) and where an option is given that is for clips
+    only; otherwise they are a picture and a folder of pictures.
+    """
+    from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
+
+    output = options.output
+    suffix = output.suffix.lower() if output and not output.is_dir() else ""
+    animated = any(path.is_dir() or path.suffix.lower() == ".gif" for path in options.content)
+    return bool(
+        options.style_schedule
+        or options.stabilize
+        or options.fps is not None
+        or f".{options.format}" in WRITABLE
+        or any(path.suffix.lower() in VIDEO_SUFFIXES for path in options.content)
+        or suffix in VIDEO_SUFFIXES
+        or (suffix == ".gif" and animated)
+    )
+
+
+def check(options: Options) -> None:
+    """Checks all that can be told from the options alone.
+
+    Raises:
+        UsageError: they do not fit together.
+    """
+    if not options.style and not options.style_file:
+        raise UsageError("--style or --style-file is missing")
+    if not options.content and not options.save_style:
+        raise UsageError("--content is missing")
+    if options.content and not options.output:
+        raise UsageError("--output is missing")
+    if options.overwrite and options.skip_existing:
+        raise UsageError("--overwrite and --skip-existing exclude each other")
+    ways = ("pair", "random_styles", "style_weights", "style_schedule", "mask")
+    if sum(bool(getattr(options, name)) for name in ways) > 1:
+        *most, last = map(flag, ways)
+        raise UsageError(f"{', '.join(most)} and {last} exclude each other")
+    _check_weights(options)
+    if options.style_file and options.preserve_color == "coral":
+        raise UsageError(
+            "--preserve-color coral recolours style pictures; it cannot use --style-file"
+        )
+    _check_numbers(options)
+    if is_for_clips(options):
+        _check_for_clips(options)
+
+
+def _check_weights(options: Options) -> None:
+    from adain_jax.models import WEIGHT_FILES
+
+    allowed = WEIGHT_FILES[options.model]
+    for model, files in WEIGHT_FILES.items():
+        if any(getattr(options, name) and name not in allowed for name in files):
+            flags = " and ".join(map(flag, files))
+            raise UsageError(f"{flags} {'is' if len(files) == 1 else 'are'} for --model {model}")
+
+
+def _check_numbers(options: Options) -> None:
+    for name in ("content_size", "style_size", "random_styles"):
+        if (getattr(options, name) or 0) < 0:
+            raise UsageError(f"{flag(name)} must be at least 0")
+    if options.batch_size is not None and options.batch_size < 1:
+        raise UsageError("--batch-size must be at least 1")
+    if isinstance(options.tile, int):
+        from adain_jax.inference.memory import MIN_TILE_SIZE
+
+        if options.tile < MIN_TILE_SIZE:
+            raise UsageError(
+                f"--tile must be auto, off or at least {MIN_TILE_SIZE}, not {options.tile}"
+            )
+    if not 1 <= options.quality <= 100:
+        raise UsageError("--quality must lie in 1 to 100")
+
+
+def _check_for_clips(options: Options) -> None:
+    for name in ("mask", "crop", "grid"):
+        if getattr(options, name):
+            raise UsageError(f"{flag(name)} is for pictures, not for clips")
+    if options.preserve_color == "coral":
+        raise UsageError("--preserve-color coral is for pictures; luminance is for clips too")
+    if options.alpha_channel == "keep":
+        raise UsageError("--alpha-channel keep is for pictures; clips are laid on white")
+    if any(b <= a for a, b in pairwise(options.style_schedule)):
+        raise UsageError("--style-schedule needs rising seconds, such as 0 5 10")
+    if options.fps is not None:
+        if not (math.isfinite(options.fps) and 0.01 <= options.fps <= 1000):
+            raise UsageError("--fps must lie in 0.01 to 1000")
+        if not any(path.is_dir() for path in options.content):
+            raise UsageError(
+                "--fps is for a folder of frames; videos and GIFs keep their own times"
+            )
+    if options.output and not options.output.is_dir():
+        _check_clip_suffix(options.output)
+
+
+def _check_clip_suffix(output: Path) -> None:
+    from adain_jax.images.files import SUFFIXES
+    from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
+
+    if output.suffix.lower() in (VIDEO_SUFFIXES | SUFFIXES) - WRITABLE:
+        raise UsageError(
+            f"--output {output}: clips are written as {', '.join(sorted(WRITABLE))}, "
+            "or as frames into a folder with --format png"
+        )

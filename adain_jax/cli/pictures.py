@@ -1,0 +1,162 @@
+"""What `infer.py` does with pictures: they are handed to the engine, and its results are written."""
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adain_jax.cli.grid import Grid
+from adain_jax.cli.infer_options import Options
+from adain_jax.cli.jobs import Job, Source, expand, make_jobs, own_suffix
+from adain_jax.cli.progress import Advance, progress_bar
+from adain_jax.cli.report import Report
+from adain_jax.cli.styles import Styles
+from adain_jax.color import keep_chroma_of_bytes
+from adain_jax.images.files import (
+    PictureError,
+    Pixels,
+    picture_size,
+    read_mask,
+    read_pixels,
+    save_picture,
+)
+from adain_jax.inference.buckets import Size
+from adain_jax.inference.inputs import Request, make_request
+from adain_jax.inference.stream import prefetch, write_behind
+from adain_jax.inference.stylizer import Stylizer
+
+JobRequest = Request[tuple[Job, Pixels]]  # the content with its transparency, if that is kept
+
+
+class PictureRun:
+    """One call of `infer.py` for pictures."""
+
+    def __init__(self, options: Options, report: Report):
+        self._options = options
+        self._report = report
+        self._contents = report.found(expand(options.content), report.contents)
+        self._reading: dict[str, Any] = {
+            "size": 512 if options.content_size is None else options.content_size,
+            "crop": options.crop,
+            "max_pixels": options.max_pixels,
+        }
+
+    def make_jobs(self, styles: list[Source]) -> list[Job]:
+        """All that there is to do.
+
+        Raises:
+            UsageError: the numbers of contents and styles do not go with the options.
+        """
+
+        def suffix(source: Source) -> str:
+            format_ = self._options.format
+            return f".{format_}" if format_ else own_suffix(source.relative)
+
+        return make_jobs(self._contents, styles, self._options, suffix)
+
+    def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
+        """Does the jobs; what fails is noted in the report.
+
+        The contents are read ahead and the results written behind; only a few are in memory.
+        """
+        options = self._options
+        mixed = bool(options.style_weights or options.mask)
+        grid = Grid(self._contents, styles.sources, mixed=mixed) if options.grid else None
+        ready = self._plan(jobs, styles, stylizer)
+        with progress_bar(sum(map(len, ready.values()))) as advance:
+            requests = self._requests(ready, styles, stylizer, advance)
+            results = (
+                (request.key[0], self._finish(request, result, grid))
+                for request, result in stylizer.stream(requests)
+            )
+            written = write_behind(
+                self._save,
+                results,
+                nbytes=lambda result: result[1].nbytes,
+                depth=2 * stylizer.batch_size + 4,
+            )
+            for (job, _), future in written:
+                try:
+                    future.result()
+                except (PictureError, OSError) as error:
+                    self._report.job_ended(job, error)
+                else:
+                    self._report.job_ended(job, None)
+                advance(1)
+        if grid:
+            output = options.output or Path()
+            grid.write(output if output.is_dir() else output.parent, styles.picture)
+
+    def _plan(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> dict[Source, list[Job]]:
+        """The jobs of each content that can be done, as far as styles and the files' headers tell."""
+        of_content = {content: list(own) for content, own in groupby(jobs, lambda j: j.content)}
+        sizes: list[Size] = []
+        ready: dict[Source, list[Job]] = {}
+        for content, future in prefetch(self._size, of_content, depth=64):
+            try:
+                sizes.append(future.result())
+            except PictureError as error:
+                self._report.content_failed(content, of_content[content], error)
+                continue
+            for job in of_content[content]:
+                if styles.are_ready(job):
+                    ready.setdefault(content, []).append(job)
+                else:
+                    self._report.result(job, "failed", "a style could not be read")
+        stylizer.plan(sizes)
+        return ready
+
+    def _requests(
+        self,
+        of_content: dict[Source, list[Job]],
+        styles: Styles,
+        stylizer: Stylizer,
+        advance: Advance,
+    ) -> Iterator[JobRequest]:
+        """What the engine is to do: each content is read once, ahead of its jobs."""
+        for content, future in prefetch(self._read, of_content, depth=2 * stylizer.batch_size):
+            try:
+                pixels = future.result()
+            except PictureError as error:
+                self._report.content_failed(content, of_content[content], error)
+                advance(len(of_content[content]))
+                continue
+            for job in of_content[content]:
+                try:
+                    request = self._request(job, pixels, styles, stylizer)
+                except PictureError as error:  # in a mask, or in a style picture
+                    self._report.job_ended(job, error)
+                    advance(1)
+                else:
+                    yield request
+
+    def _request(self, job: Job, pixels: Pixels, styles: Styles, stylizer: Stylizer) -> JobRequest:
+        colors = pixels[..., :3]
+        style = styles.for_job(job, colors, stylizer)
+        masks = [read_mask(path, colors.shape[:2], **self._reading) for path in self._options.mask]
+        return make_request((job, pixels), colors, style, self._options.alpha, masks=masks or None)
+
+    def _finish(self, request: JobRequest, result: Pixels, grid: Grid | None) -> Pixels:
+        """A result with the colours and the transparency that its content is to keep."""
+        job, pixels = request.key
+        if self._options.preserve_color == "luminance":
+            result = keep_chroma_of_bytes(pixels[..., :3], result)
+        if grid:
+            grid.add(job, pixels, result)
+        if pixels.shape[-1] == 4:
+            result = np.concatenate([result, pixels[..., 3:]], axis=-1)
+        return result
+
+    def _size(self, source: Source) -> Size:
+        return picture_size(source.path, **self._reading)
+
+    def _read(self, source: Source) -> Pixels:
+        keep_alpha = self._options.alpha_channel == "keep"
+        return read_pixels(source.path, keep_alpha=keep_alpha, **self._reading)
+
+    def _save(self, finished: tuple[Job, Pixels]) -> None:
+        job, picture = finished
+        job.output.parent.mkdir(parents=True, exist_ok=True)
+        save_picture(picture, job.output, quality=self._options.quality)

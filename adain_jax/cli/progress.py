@@ -1,0 +1,19 @@
+"""The progress bar of `infer.py`."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+Advance = Callable[[int], None]
+
+
+@contextmanager
+def progress_bar(total: int) -> Iterator[Advance]:
+    """A progress bar on a terminal, nothing elsewhere; gives the function that advances it."""
+    console = Console(stderr=True)
+    columns = ("stylising", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.advance(task, count)

@@ -1,0 +1,121 @@
+"""The styles of a call of `infer.py`: each encoded or loaded once, saved, and mixed for a job."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from adain_jax.cli.command import UsageError
+from adain_jax.cli.infer_options import Options
+from adain_jax.cli.jobs import Job, Source, distinct, expand
+from adain_jax.cli.report import Report
+from adain_jax.color import coral
+from adain_jax.images.dtypes import to_float
+from adain_jax.images.files import PictureError, Pixels, read_pixels
+from adain_jax.inference.stream import prefetch
+from adain_jax.inference.stylizer import Stylizer
+from adain_jax.style import Style, StyleError, mix
+
+
+class Styles:
+    """The styles of a call.
+
+    Attributes:
+        sources: pictures, then files saved by --save-style.
+        encoded: the style of each source that could be read.
+    """
+
+    def __init__(self, options: Options, report: Report):
+        self._options = options
+        self._report = report
+        self._pictures = report.found(expand(options.style), report.styles)
+        self._files = [Source(path, Path(path.name)) for path in options.style_file]
+        self.sources = [*self._pictures, *self._files]
+        self.encoded: dict[Source, Style] = {}
+        self._cached_picture = lru_cache(maxsize=32)(self._read)
+
+    def encode(self, stylizer: Stylizer, jobs: Iterable[Job]) -> None:
+        """Encodes each style picture that a job needs, or all that are to be saved, and loads files.
+
+        With --preserve-color coral, pictures have another style for each content: see `for_job`.
+
+        Raises:
+            UsageError: --save-style names one file for several styles.
+        """
+        needed = {style for job in jobs for style in job.styles}
+        save_to = self._options.save_style
+        if self._options.preserve_color != "coral":
+            wanted = [one for one in self._pictures if save_to or one in needed]
+            for source, future in prefetch(self._read, wanted, depth=4):
+                try:
+                    self.encoded[source] = stylizer.encode_style(future.result())
+                except PictureError as error:
+                    self._report.style_failed(source, error)
+                else:
+                    self._report.styles[str(source.path)] = "encoded"
+        for source in self._files:
+            try:
+                self.encoded[source] = Style.load(source.path, stylizer.encoder_id)
+            except StyleError as error:
+                self._report.style_failed(source, error)
+            else:
+                self._report.styles[str(source.path)] = "loaded"
+        if save_to:
+            self._save(save_to, stylizer.encoder_id)
+
+    def are_ready(self, job: Job) -> bool:
+        """Whether all styles of a job could be read, as far as they were."""
+        coral = self._options.preserve_color == "coral"
+        return coral or all(source in self.encoded for source in job.styles)
+
+    def for_job(self, job: Job, content: Pixels, stylizer: Stylizer) -> Style:
+        """The style of a picture's job: one, a mix, or one per region, leaves (r, c).
+
+        Raises:
+            PictureError: with --preserve-color coral, a style picture cannot be read.
+        """
+        if self._options.preserve_color == "coral":
+            styles = self._recolored(job, content, stylizer)
+        else:
+            styles = [self.encoded[source] for source in job.styles]
+        if self._options.style_weights:
+            return mix(styles, self._options.style_weights)
+        return Style.stack(styles) if self._options.mask else styles[0]
+
+    def picture(self, source: Source) -> Pixels | None:
+        """A style's picture; None for one from a file.
+
+        Raises:
+            PictureError: it cannot be read.
+        """
+        return None if source in self._files else self._cached_picture(source)
+
+    def _read(self, source: Source) -> Pixels:
+        options = self._options
+        return read_pixels(
+            source.path, size=options.style_size, crop=options.crop, max_pixels=options.max_pixels
+        )
+
+    def _recolored(self, job: Job, content: Pixels, stylizer: Stylizer) -> list[Style]:
+        """The styles of a job's pictures in the colours of the content."""
+        # Of a few million pixels, which are enough.
+        sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
+        colors = to_float(sparse)
+        pictures = [to_float(self._cached_picture(source)) for source in job.styles]
+        recolored = [np.asarray(coral(picture, colors)) for picture in pictures]
+        styles = [stylizer.encode_style(picture) for picture in recolored]
+        for source in job.styles:
+            self._report.styles[str(source.path)] = "encoded"
+        return styles
+
+    def _save(self, target: Path, encoder_id: str) -> None:
+        one_file = target.suffix == ".safetensors"
+        if one_file and len(self.sources) != 1:
+            raise UsageError(f"--save-style {target} is one file, for {len(self.sources)} styles")
+        folder = target.parent if one_file else target
+        folder.mkdir(parents=True, exist_ok=True)
+        taken: set[str] = set()
+        for source, style in self.encoded.items():
+            name = distinct(source.name, ".safetensors", taken)
+            style.save(target if one_file else folder / name, encoder_id)

@@ -1,0 +1,283 @@
+"""Large pictures, tile by tile: the same result as in one piece, in bounded memory.
+
+A picture is computed in slabs, some of its rows each, and every slab in tiles, one after the other by
+one program, in the same memory; `adain_jax.inference.tile_grid` has the figure. First the slabs are
+encoded, and the statistics of the whole content gathered; then they are given the style and decoded.
+In between, the features wait on the device as far as they fit. Those of the finest levels, which are
+the largest and the cheapest, are computed again if they do not fit, or if that is no slower.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from adain_jax.images import streaming
+from adain_jax.images.dtypes import from_float, to_float
+from adain_jax.inference import memory
+from adain_jax.inference.buckets import Size
+from adain_jax.inference.inputs import StyleInputs
+from adain_jax.inference.programs import Network, Params
+from adain_jax.inference.tile_grid import (
+    Span,
+    Tile,
+    TileGrid,
+    make_tile_grid,
+    map_tiles,
+    round_shape,
+    span_length,
+    spans,
+)
+from adain_jax.nn import bind
+from adain_jax.nn.network import Scale
+from adain_jax.style import AnyArray, Style, combine, statistics
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Some rows of a picture, in the top left corner of a padded shape.
+
+    Attributes:
+        whole: the picture (h, w, 3), float or uint8.
+        masks: float (h, w, r), or None.
+        rows: those computed, and the core of them.
+        shape: the padded one, the same for all slabs of a picture.
+        tile_size: the core of a tile has about this many pixels per side.
+    """
+
+    whole: np.ndarray
+    masks: AnyArray | None
+    rows: Span
+    shape: Size
+    tile_size: int
+
+    def picture(self) -> np.ndarray:
+        """Its pixels (1, *shape, 3)."""
+        return _pad(self.whole[self.rows.computed], self.shape)
+
+    def padded_masks(self) -> np.ndarray | None:
+        """Its masks (1, *shape, r)."""
+        return None if self.masks is None else _pad(self.masks[self.rows.computed], self.shape)
+
+    def tile_grid(self, halo: int, multiple: int) -> TileGrid:
+        """Its tiles, which begin at multiples and reach beyond their core by the halo."""
+        size = self.rows.stop - self.rows.start, self.whole.shape[1]
+        return make_tile_grid(size, self.shape, self.tile_size, halo, multiple, self.rows.core)
+
+
+def encode_style_tiled(
+    network: Network, params: Params, picture: np.ndarray, tile_size: int
+) -> Style:
+    """The statistics (1, c) of a picture, in tiles of this size or of one that memory suffices for."""
+
+    def encode(tile_size: int) -> Style:
+        slabs = _slabs(network, picture, None, tile_size)
+        return _encode(network, params, slabs, ())[1][0]
+
+    return _with_smaller_tiles(encode, tile_size)
+
+
+def stylize_tiled(
+    network: Network, params: Params, picture: np.ndarray, inputs: StyleInputs, tile_size: int
+) -> np.ndarray:
+    """A picture stylized in tiles of this size, or of one that memory suffices for.
+
+    The result has the picture's size and dtype. That of a picture that lies in a file lies in a
+    temporary one.
+    """
+    return _with_smaller_tiles(partial(_stylize, network, params, picture, inputs), tile_size)
+
+
+def _with_smaller_tiles(compute: Callable[[int], T], tile_size: int) -> T:
+    """Computes with tiles of this size, or with smaller ones where memory does not suffice."""
+    while True:
+        try:
+            return compute(tile_size)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error) or tile_size == memory.MIN_TILE_SIZE:
+                raise
+        smaller = max(tile_size // 16 * 8, memory.MIN_TILE_SIZE)
+        logger.warning("tiles of %d pixels do not fit into memory, trying %d", tile_size, smaller)
+        tile_size = smaller
+
+
+def _stylize(
+    network: Network, params: Params, picture: np.ndarray, inputs: StyleInputs, tile_size: int
+) -> np.ndarray:
+    slabs = _slabs(network, picture, inputs.masks, tile_size)
+    cached = _cached_levels(network, slabs, jax.tree.leaves(params)[0].dtype)
+    features, own = _encode(network, params, slabs, cached)
+    if sum(x.nbytes for waiting in features for x in waiting.values()) > memory.TILE_BYTES // 4:
+        memory.trim_malloc()  # before the peak; smaller pictures would lose time to get it again
+    if inputs.content_style is None:
+        inputs = inputs._replace(content_style=own[0] if inputs.masks is not None else own[0, 0])
+    batch = jax.tree.map(lambda leaf: leaf[None], inputs._replace(masks=None))
+    halo = _decoder_halo(network, cached)
+    result = streaming.empty_like(picture)
+    for slab in slabs:
+        stylized = _decode_slab(
+            network,
+            params,
+            slab.picture(),
+            features.pop(0),
+            batch._replace(masks=slab.padded_masks()),
+            slab.tile_grid(halo, network.strides[-1]),
+        )
+        result[slab.rows.kept] = np.asarray(stylized)[0, slab.rows.core, : picture.shape[1]]
+    return result
+
+
+def _slabs(
+    network: Network, picture: np.ndarray, masks: AnyArray | None, tile_size: int
+) -> list[Slab]:
+    """The slabs of a picture: as if each were a picture, but for what the network sees beyond.
+
+    A slab and its result take SLAB_BYTES at most, and at most an eighth of what is free.
+    """
+    halo, multiple = _decoder_halo(network, ()), network.strides[-1]
+    height, width = picture.shape[:2]
+    most = min(memory.SLAB_BYTES, memory.free_memory() // 8)
+    rows = max(most // (2 * picture[0].nbytes), tile_size)
+    length = span_length(height, rows, halo, multiple)
+    shape = round_shape((length, width))
+    return [
+        Slab(picture, masks, rows, shape, tile_size)
+        for rows in spans(height, length, halo, multiple)
+    ]
+
+
+def _decoder_halo(network: Network, cached: tuple[int, ...]) -> int:
+    """How many pixels beyond its own a result depends on, given the features of the cached levels."""
+    reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
+    return max(
+        decoder if i in cached else encoder + decoder
+        for i, (encoder, decoder) in enumerate(reaches)
+    )
+
+
+def _cached_levels(network: Network, slabs: list[Slab], dtype: np.dtype) -> tuple[int, ...]:
+    """The levels whose features may wait on the device, the coarsest first.
+
+    They take FEATURE_CACHE_BYTES at most, and at most half of what is free.
+    """
+    pixels = len(slabs) * slabs[0].shape[0] * slabs[0].shape[1]
+    left = min(memory.FEATURE_CACHE_BYTES, memory.free_memory() // 2)
+    cached = []
+    for i in reversed(range(network.recomputed, len(network.strides))):
+        left -= pixels // network.strides[i] ** 2 * network.channels[i] * dtype.itemsize
+        if left < 0:
+            break
+        cached.append(i)
+    return tuple(cached)
+
+
+def _encode(
+    network: Network, params: Params, slabs: list[Slab], cached: tuple[int, ...]
+) -> tuple[list[dict[int, Array]], Style]:
+    """Each slab's features to cache; the statistics of the whole, (1, r, c), r = 1 without masks."""
+    features, styles, weights = [], [], []
+    for slab in slabs:
+        grid = slab.tile_grid(max(network.encoder_reach), network.strides[-1])
+        to_cache, (style, weight) = _encode_slab(
+            network, cached, params, slab.picture(), slab.padded_masks(), grid
+        )
+        features.append(to_cache)
+        styles.append(jax.device_get(style))
+        weights.append(np.asarray(weight))
+    style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
+    return features, combine(style, np.concatenate(weights))
+
+
+def _pad(x: AnyArray, shape: Size) -> np.ndarray:
+    """An array (h, w, c) in the top left corner of a padded one (1, *shape, c)."""
+    x = np.asarray(x)
+    if x.shape[:2] == shape:  # JAX takes twice as long to copy what does not lie in one piece
+        return np.ascontiguousarray(x)[None]
+    padded = np.zeros((1, *shape, x.shape[-1]), x.dtype)
+    padded[0, : x.shape[0], : x.shape[1]] = x
+    return padded
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _encode_slab(
+    network: Network,
+    cached: tuple[int, ...],
+    params: Params,
+    picture: Array,
+    masks: Array | None,
+    grid: TileGrid,
+) -> tuple[dict[int, Array], tuple[Style, Float[Array, "n 1 r c"]]]:
+    """Features of the levels to cache; statistics of every tile's core, and the weights behind them."""
+    model = bind(network, params)
+
+    def encode(tile: Tile, parts: Any) -> tuple[dict[int, Array], tuple[Style, Array]]:
+        picture, masks = parts
+        size = jnp.asarray(tile.size)[None]
+        scales = model.encode(*model.fit(to_float(picture), size))
+        regions = model.regions(masks, size)
+        of_levels = [
+            _core_statistics(scale.features, shares, tile, stride, network.strides[-1])
+            for scale, shares, stride in zip(
+                scales, regions or repeat(None), network.strides, strict=False
+            )
+        ]
+        together = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *of_levels)
+        return {i: scales[i].features for i in cached}, together
+
+    return map_tiles(encode, (picture, masks), grid)
+
+
+def _core_statistics(
+    features: Float[Array, "1 h w c"],
+    regions: Float[Array, "1 h w r"] | None,
+    tile: Tile,
+    stride: int,
+    last_stride: int,
+) -> tuple[Style, Float[Array, "1 r c"]]:
+    """Statistics (1, r, c) of the features in a tile's core, and the sums of weights behind them."""
+    ends = -(-tile.core // last_stride) * last_stride // stride
+    rows, columns = (
+        (jnp.arange(length) >= first) & (jnp.arange(length) < end)
+        for length, (first, end) in zip(features.shape[1:3], ends, strict=True)
+    )
+    core = (rows[:, None] & columns).astype(jnp.float32)[None, ..., None]
+    shares = core if regions is None else core * regions
+    of_regions = [statistics(features, shares[..., r]) for r in range(shares.shape[-1])]
+    style = jax.tree.map(lambda *leaves: jnp.stack(leaves, 1), *of_regions)
+    return style, jnp.broadcast_to(shares.sum((1, 2))[..., None], style.mean.shape)
+
+
+@partial(jax.jit, static_argnums=0)
+def _decode_slab(
+    network: Network,
+    params: Params,
+    picture: Array,
+    features: dict[int, Array],
+    inputs: StyleInputs,
+    grid: TileGrid,
+) -> Array:
+    """The stylized slab; of the levels without features, what they need is computed again."""
+    style, alpha, masks, content_style = inputs
+    model = bind(network, params)
+
+    def decode(tile: Tile, parts: Any) -> tuple[Array, None]:
+        picture, masks, features = parts
+        size = jnp.asarray(tile.size)[None]
+        scales = model.encode(*model.fit(to_float(picture), size))
+        for i, x in features.items():
+            scales[i] = Scale(x, scales[i].size)
+        pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
+        return from_float(pictures, picture.dtype), None
+
+    return map_tiles(decode, (picture, masks, features), grid)[0]
