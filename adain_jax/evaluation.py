@@ -18,7 +18,9 @@ import numpy as np
 import tyro
 from jaxtyping import Array, Float
 
-from adain_jax.cli.command import UsageError, run
+from adain_jax.cli.command import run
+from adain_jax.errors import UsageError
+from adain_jax.images.dtypes import to_float
 from adain_jax.losses import content_loss, style_losses
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
@@ -27,7 +29,7 @@ from adain_jax.weights import Model
 
 if TYPE_CHECKING:
     from adain_jax.data.sources import Source
-    from adain_jax.images.files import Picture
+    from adain_jax.images import Picture
 
 Measures = dict[str, Float[Array, ""]]
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -86,7 +88,7 @@ def read_pairs(
             image = decode(source.read(index), size=side)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side))
-        return np.asarray(image, np.float32) / np.float32(255)
+        return to_float(np.asarray(image))
 
     pairs = min(len(content), len(style))
     if not pairs:

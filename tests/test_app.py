@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 from adain_jax import Stylizer, mix
-from adain_jax.images.files import PictureError, read_mask, read_picture
+from adain_jax.images import PictureError, read_mask, read_picture
 from adain_jax.style import Style
 
 pytest.importorskip("streamlit", reason="the web page needs the extra `app`")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from adain_jax.images.files import PictureError, find_pictures, load_image
+from adain_jax.images import PictureError, find_pictures, load_image
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 1 << 26  # 8192 x 8192, checked before anything is decoded

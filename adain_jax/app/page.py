@@ -30,7 +30,7 @@ from adain_jax.app.renderer import (
     strokes,
 )
 from adain_jax.app.widgets import brush, gallery
-from adain_jax.images.files import PictureError
+from adain_jax.images import PictureError
 from adain_jax.weights import Model, WeightsError
 
 # Uploads stay in memory while they arrive, where Starlette would put those over 1 MB into a file.

@@ -17,7 +17,7 @@ from adain_jax import Stylizer, mix
 from adain_jax.app.gallery import LONGEST, Upload
 from adain_jax.app.limiter import Turns
 from adain_jax.color import coral, keep_chroma
-from adain_jax.images.files import to_bytes
+from adain_jax.images.dtypes import to_uint8
 from adain_jax.inference.stylizer import Content
 from adain_jax.style import Style
 from adain_jax.weights import Model
@@ -220,7 +220,7 @@ class Painter:
         result = stylizer(content, style, painting.alpha, masks=masks)
         if painting.color == "luminance":
             result = keep_chroma(picture, result)
-        return Painted(to_bytes(result), time.perf_counter() - start)
+        return Painted(to_uint8(result), time.perf_counter() - start)
 
     def _encode_style(
         self, model: Model, style: Upload, recolored: tuple[Upload, int] | None

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
-from adain_jax.cli.command import UsageError, run
+from adain_jax.cli.command import run
+from adain_jax.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -322,12 +323,13 @@ class Run:
         self, patterns: Iterable[Path], outcomes: dict[str, str], **searching: Any
     ) -> list["Source"]:
         from adain_jax.cli import jobs
-        from adain_jax.images.files import PictureError
+        from adain_jax.cli.report import describe
+        from adain_jax.images import PictureError
 
         found = []
         for source in jobs.expand(patterns, **searching):
             if isinstance(source, PictureError):
-                self.report.fail(str(source))
+                self.report.fail(describe(source))
             else:
                 outcomes[str(source.path)] = "unused"
                 found.append(source)
@@ -336,13 +338,14 @@ class Run:
     # Styles
 
     def _read_style(self, index: int) -> "np.ndarray":
-        from adain_jax.images.files import read_pixels
+        from adain_jax.images import read_pixels
 
         return read_pixels(self.style_pictures[index].path, **self.style_reading)
 
     def _encode_styles(self, readers: ThreadPoolExecutor, open_jobs: list["Job"]) -> None:
         """Encodes each style that some result needs, once."""
-        from adain_jax.images.files import PictureError
+        from adain_jax.cli.report import describe
+        from adain_jax.images import PictureError
         from adain_jax.style import Style, StyleError
 
         pictures = len(self.style_pictures)
@@ -356,7 +359,7 @@ class Run:
                     self.styles[index] = self.stylizer.encode_style(future.result())
                     outcome = "encoded"
                 except PictureError as error:
-                    outcome = str(error)
+                    outcome = describe(error)
                     self.report.fail(outcome)
                 self.report.styles[self.style_paths[index]] = outcome
         for index, path in enumerate(self.options.style_file, start=pictures):
@@ -364,7 +367,7 @@ class Run:
                 self.styles[index] = Style.load(path, self.stylizer.encoder_id)
                 outcome = "loaded"
             except StyleError as error:
-                outcome = str(error)
+                outcome = describe(error)
                 self.report.fail(outcome)
             self.report.styles[str(path)] = outcome
         if self.options.save_style:
@@ -429,7 +432,7 @@ class Run:
         self, readers: ThreadPoolExecutor, needed: set[int]
     ) -> dict[int, tuple[int, int]]:
         """The size each content will have, from the files' headers."""
-        from adain_jax.images.files import PictureError, picture_size
+        from adain_jax.images import PictureError, picture_size
 
         def size(index: int) -> tuple[int, int]:
             return picture_size(self.contents[index].path, **self.content_reading)
@@ -443,10 +446,12 @@ class Run:
         return sizes
 
     def _content_failed(self, index: int, error: Exception) -> None:
+        from adain_jax.cli.report import describe
+
         path = str(self.contents[index].path)
-        if self.report.contents[path] != str(error):
-            self.report.contents[path] = str(error)
-            self.report.fail(str(error))
+        if self.report.contents[path] != describe(error):
+            self.report.contents[path] = describe(error)
+            self.report.fail(describe(error))
 
     def _is_possible(self, job: "Job", sizes: dict[int, tuple[int, int]]) -> bool:
         if job.content not in sizes:
@@ -464,7 +469,7 @@ class Run:
         """The contents of a batch of jobs, uint8 (h, w, 3 or 4), or what is wrong with them."""
         import numpy as np
 
-        from adain_jax.images.files import PictureError, read_pixels
+        from adain_jax.images import PictureError, read_pixels
 
         pictures: dict[int, np.ndarray | Exception] = {}
         for index in {job.content for job in batch}:
@@ -483,8 +488,9 @@ class Run:
     ) -> Iterator[tuple["Job", "np.ndarray"]]:
         import numpy as np
 
+        from adain_jax.cli.report import describe
         from adain_jax.color import keep_chroma_of_bytes
-        from adain_jax.images.files import PictureError
+        from adain_jax.images import PictureError
         from adain_jax.style import Style
 
         jobs, contents, styles, masks = [], [], [], None
@@ -499,8 +505,8 @@ class Run:
                     masks = self._masks(picture.shape[:2])
             except PictureError as error:
                 if not isinstance(picture, Exception):
-                    self.report.fail(str(error))
-                self.report.result(job, self._names(job), "failed", str(error))
+                    self.report.fail(describe(error))
+                self.report.result(job, self._names(job), "failed", describe(error))
                 continue
             jobs.append(job)
             contents.append(picture)
@@ -543,26 +549,27 @@ class Run:
         return Style.stack(styles) if self.options.mask else styles[0]
 
     def _masks(self, shape: tuple[int, int]) -> list["np.ndarray"]:
-        from adain_jax.images.files import read_mask
+        from adain_jax.images import read_mask
 
         return [read_mask(path, shape, **self.content_reading) for path in self.options.mask]
 
     # Results
 
     def _save(self, job: "Job", picture: "np.ndarray") -> None:
-        from adain_jax.images.files import save_picture
+        from adain_jax.images import save_picture
 
         job.output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(picture, job.output, quality=self.options.quality)
 
     def _saved(self, job: "Job", future: "Future[None]") -> None:
-        from adain_jax.images.files import PictureError
+        from adain_jax.cli.report import describe
+        from adain_jax.images import PictureError
 
         try:
             future.result()
         except (PictureError, OSError) as error:
-            self.report.result(job, self._names(job), "failed", str(error))
-            self.report.fail(str(error))
+            self.report.result(job, self._names(job), "failed", describe(error))
+            self.report.fail(describe(error))
         else:
             self.report.result(job, self._names(job), "done")
             self.report.contents[str(self.contents[job.content].path)] = "stylised"
@@ -580,8 +587,8 @@ class Run:
             self.sheet[job.content + 1, column + 1] = shrink(result)
 
     def _write_grid(self) -> None:
+        from adain_jax.images import save_picture
         from adain_jax.images.contact_sheet import contact_sheet
-        from adain_jax.images.files import save_picture
 
         columns = sorted({column for _, column in self.sheet if column})
         rows = sorted({row for row, _ in self.sheet})

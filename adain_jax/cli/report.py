@@ -8,6 +8,14 @@ from typing import Any
 
 from adain_jax.cli.jobs import Job
 from adain_jax.files import write_atomically
+from adain_jax.images import TooManyPixelsError
+
+
+def describe(error: Exception) -> str:
+    """An error in words, with the option of `infer.py` that helps, where there is one."""
+    if isinstance(error, TooManyPixelsError):
+        return f"{error} (--max-pixels raises it)"
+    return str(error)
 
 
 @dataclass

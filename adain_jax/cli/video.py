@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adain_jax.cli import jobs
-from adain_jax.cli.command import UsageError
 from adain_jax.cli.infer import Options, Run, _progress
 from adain_jax.cli.jobs import Job, Source
+from adain_jax.cli.report import describe
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images.files import SUFFIXES, PictureError
+from adain_jax.errors import UsageError
+from adain_jax.images import SUFFIXES, PictureError
 from adain_jax.style import Style, mix
 
 if TYPE_CHECKING:
@@ -153,8 +154,8 @@ class VideoRun(Run):
                     advance=count,
                 )
         except (PictureError, OSError) as error:
-            self.report.result(job, self._names(job), "failed", str(error))
-            self.report.fail(str(error))
+            self.report.result(job, self._names(job), "failed", describe(error))
+            self.report.fail(describe(error))
         else:
             self.report.result(job, self._names(job), "done")
             self.report.contents[str(clip.path)] = "stylised"

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import tyro
 
-from adain_jax.cli.command import UsageError, run
+from adain_jax.cli.command import run
+from adain_jax.errors import UsageError
 
 
 @dataclass(frozen=True)

@@ -109,9 +109,9 @@ def _mirror(options: Mirror) -> None:
     import numpy as np
 
     from adain_jax import weights
-    from adain_jax.cli.command import UsageError
     from adain_jax.data.pipeline import Batches
     from adain_jax.data.sources import Pictures, open_source
+    from adain_jax.errors import UsageError
     from adain_jax.training.closed_form_init import CROP, mirror
 
     if options.pictures < 2:

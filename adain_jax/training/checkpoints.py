@@ -12,6 +12,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adain_jax import weights
+from adain_jax.errors import AdainError
 from adain_jax.training.config import Config
 from adain_jax.training.step import KINDS, State
 from adain_jax.weights import Layers
@@ -20,7 +21,7 @@ from adain_jax.weights import Layers
 logging.getLogger("absl").setLevel(logging.CRITICAL)
 
 
-class CheckpointError(Exception):
+class CheckpointError(AdainError):
     """A checkpoint that cannot be written or read; the message names it."""
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import jax
 
 from adain_jax import weights
-from adain_jax.cli.command import UsageError
 from adain_jax.data.pipeline import Batch, Batches, one_ahead
 from adain_jax.data.sources import Pictures, open_source
-from adain_jax.images.files import save_picture
+from adain_jax.errors import AdainError, UsageError
+from adain_jax.images import save_picture
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot
@@ -32,7 +32,7 @@ from adain_jax.training.step import (
 from adain_jax.training.validation import Validation, describe
 
 
-class TrainingError(Exception):
+class TrainingError(AdainError):
     """A run that cannot go on; the message says where and why."""
 
 
