@@ -24,20 +24,11 @@ from adain_jax.color import keep_chroma_of_bytes
 from adain_jax.errors import UsageError
 from adain_jax.images import SUFFIXES, PictureError
 from adain_jax.style import Style, mix
+from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
 
 if TYPE_CHECKING:
     from adain_jax.cli.report import Report
     from adain_jax.video import Clip
-
-VIDEO_SUFFIXES = frozenset(
-    f".{suffix}"
-    for suffix in (
-        *("mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "ts", "mts", "m2ts"),
-        *("flv", "wmv", "asf", "ogv", "3gp", "3g2"),
-    )
-)
-WRITABLE_VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".mkv", ".webm"))
-WRITABLE = WRITABLE_VIDEOS | {".gif"}
 
 
 def is_for_clips(options: Options) -> bool:

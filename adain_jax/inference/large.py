@@ -33,7 +33,7 @@ from adain_jax.inference.tiles import (
 )
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale, StyleNetwork
-from adain_jax.style import AnyArray, Style, combine, statistics
+from adain_jax.style import AnyArray, Style, merge_statistics, statistics
 
 Params = Mapping[str, Any]
 Network = type[StyleNetwork]
@@ -172,7 +172,7 @@ def _encode(
         styles.append(jax.device_get(style))
         weights.append(np.asarray(weight))
     style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
-    return features, combine(style, np.concatenate(weights))
+    return features, merge_statistics(style, np.concatenate(weights))
 
 
 def _place(x: AnyArray, frame: Size) -> np.ndarray:

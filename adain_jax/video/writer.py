@@ -21,11 +21,11 @@ from adain_jax.files import atomic_path
 from adain_jax.images import save_picture
 from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
+from adain_jax.video.formats import CONTAINERS
 from adain_jax.video.reader import Clip, Frame, VideoError
 
 Write = Callable[[Frame], None]
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _HUNDREDTH = Fraction(1, 100)
 
 
@@ -105,7 +105,7 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
     options = {"loop": str(-1 if clip.loop is None else clip.loop)}
     if clip.last_duration is not None:
         options["final_delay"] = str(round(clip.last_duration * clip.time_base / _HUNDREDTH))
-    with _created(path, "gif", options) as output:
+    with _created(path, CONTAINERS[".gif"], options) as output:
         stream = output.add_stream("gif", clip.rate)
         stream.width, stream.height, stream.pix_fmt = width, height, "pal8"
         stream.codec_context.time_base = _HUNDREDTH
