@@ -14,6 +14,7 @@ from adain_jax.images import streaming
 
 Array = jax.Array | np.ndarray
 Picture = Float[Array, "h w 3"]
+OtherPicture = Float[Array, "h2 w2 3"]  # which may have another size
 
 # Added to the variances. Gray and flat pictures hardly vary in some direction of color space; without
 # a floor, the noise there would be amplified to color.
@@ -22,7 +23,7 @@ VARIANCE_FLOOR = 1e-4
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def coral(style: Picture, content: Picture) -> Picture:
+def coral(style: Picture, content: OtherPicture) -> Picture:
     """The style picture with the mean and covariance of the content's colours.
 
     CORAL: x -> C_content^(1/2) C_style^(-1/2) (x - mean_style) + mean_content, with 1e-4 added to the

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from adain_jax.errors import AdainError
 
@@ -21,6 +21,9 @@ EPSILON = 1e-5
 
 AnyArray = jax.Array | np.ndarray
 Features = Float[Array, "n h w c"]
+AnyFeatures = Float[AnyArray, "n h w c"]
+AnyWeights = Float[AnyArray, "n h w"] | Bool[AnyArray, "n h w"]
+AnyMasks = Float[AnyArray, "n h w r"]
 
 
 class StyleError(AdainError):
@@ -67,7 +70,7 @@ class Style:
         return read_style(path, model)
 
 
-def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Style:
+def statistics(x: AnyFeatures, weights: AnyWeights | None = None) -> Style:
     """mu(x) and sigma(x) of equations 5 and 6, over positions: a `Style` with leaves (n, c).
 
     With `weights` (at least 0), they are weighted; where the weights sum to 0, the mean is 0 and the
@@ -87,9 +90,9 @@ def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Sty
     return Style(mean, jnp.sqrt(var + EPSILON))
 
 
-def normalize(x: Features, style: Style) -> Features:
+def normalize(x: AnyFeatures, style: Style) -> Features:
     """(x - mean) / std, per channel."""
-    return (x - _broadcast(style.mean)) / _broadcast(style.std)
+    return (jnp.asarray(x) - _broadcast(style.mean)) / _broadcast(style.std)
 
 
 def merge_statistics(parts: Style, weights: Float[AnyArray, "k *n c"]) -> Style:
@@ -113,10 +116,10 @@ def merge_statistics(parts: Style, weights: Float[AnyArray, "k *n c"]) -> Style:
 
 
 def adain(
-    content: Features,
+    content: AnyFeatures,
     style: Style,
     *,
-    weights: Array | None = None,
+    weights: AnyWeights | None = None,
     content_statistics: Style | None = None,
 ) -> Features:
     """Equation 8: sigma(y) (x - mu(x)) / sigma(x) + mu(y), for content features x and style y.
@@ -135,7 +138,9 @@ def adain(
     return _broadcast(style.std) * normalized + _broadcast(style.mean)
 
 
-def blend(content: Features, stylised: Features, alpha: float | Float[AnyArray, "*n"]) -> Features:
+def blend(
+    content: AnyFeatures, stylised: AnyFeatures, alpha: float | Float[AnyArray, "*n"]
+) -> Features:
     """Equation 14, the strength control: (1 - alpha) content + alpha stylised.
 
     `alpha` is one number, or one per picture (n,): 0 gives the content back, 1 the full style, and
@@ -145,7 +150,7 @@ def blend(content: Features, stylised: Features, alpha: float | Float[AnyArray, 
     return (1 - alpha) * content + alpha * stylised
 
 
-def mix(styles: Sequence[Style], weights: Sequence[float] | Float[Array, " k"]) -> Style:
+def mix(styles: Sequence[Style], weights: Sequence[float] | Float[AnyArray, " k"]) -> Style:
     """Equation 15, interpolation between styles: their convex combination.
 
     The paper mixes the feature maps AdaIN(x, y_k); as these are linear in the style's statistics,
@@ -176,11 +181,11 @@ def mix(styles: Sequence[Style], weights: Sequence[float] | Float[Array, " k"]) 
 
 
 def adain_regions(
-    content: Features,
+    content: AnyFeatures,
     styles: Style,
-    masks: Float[Array, "n h w r"],
+    masks: AnyMasks,
     *,
-    weights: Array | None = None,
+    weights: AnyWeights | None = None,
     content_statistics: Style | None = None,
 ) -> Features:
     """Spatial control (section 7.3): each region in its own style.
@@ -212,9 +217,9 @@ def adain_regions(
     return result
 
 
-def normalize_masks(masks: Float[Array, "n h w r"]) -> Float[Array, "n h w r"]:
+def normalize_masks(masks: AnyMasks) -> Float[Array, "n h w r"]:
     """Masks that sum to at most 1: scaled down where they sum to more."""
-    masks = masks.astype(jnp.float32)
+    masks = jnp.asarray(masks, jnp.float32)
     return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
 
 
@@ -223,8 +228,8 @@ def _region(styles: Style, region: int) -> Style:
 
 
 def downsample_masks(
-    masks: Float[Array, "n h w r"], stride: int, size: Int[Array, "n 2"] | None = None
-) -> Float[Array, "n h w r"]:
+    masks: AnyMasks, stride: int, size: Int[AnyArray, "n 2"] | None = None
+) -> Float[Array, "n fh fw r"]:
     """Masks at the resolution of features: the mean over the valid pixels of each block.
 
     Args:
@@ -235,12 +240,12 @@ def downsample_masks(
     n, h, w, _ = masks.shape
     height, width = (h, w) if size is None else (size[:, 0], size[:, 1])
 
-    def valid_pixels(length: int, valid: int | Array) -> Array:
+    def valid_pixels(length: int, valid: int | AnyArray) -> Array:
         starts = jnp.arange(0, length, stride)
         return jnp.clip(jnp.reshape(valid, (-1, 1)) - starts, 1, stride)
 
     padding = ((0, 0), (0, -h % stride), (0, -w % stride), (0, 0))
-    blocks = jnp.pad(masks.astype(jnp.float32), padding)
+    blocks = jnp.pad(jnp.asarray(masks, jnp.float32), padding)
     sums = blocks.reshape(n, -(-h // stride), stride, -(-w // stride), stride, -1).sum((2, 4))
     count = valid_pixels(h, height)[:, :, None] * valid_pixels(w, width)[:, None, :]
     return sums / count[..., None]
