@@ -35,96 +35,97 @@ _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 
 @dataclass(frozen=True)
 class Options:
-    """Stylise pictures: every content in every style, unless told otherwise.
+    """Stylize pictures or clips: every content in every style, unless told otherwise.
 
-    Contents and styles are files, folders (searched recursively, their tree kept in the output) and
-    quoted globs. Bad pictures are reported and passed over; the exit code is then 1.
+    Contents and styles are files, folders (searched recursively; the output keeps their tree) and
+    quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1.
 
     Example: python infer.py --content photos --style paintings/*.jpg --output stylised
     """
 
     content: Annotated[tuple[Path, ...], _Many] = ()
-    """Pictures to stylise, or clips: videos, and GIFs and folders of frames where --output is a video
-    or GIF, --format is mp4, mkv, webm or gif, or an option that is for clips only is given."""
+    """Pictures or clips to stylize. Videos are clips; GIFs and folders are clips if --output is a video
+    or a GIF, if --format is mp4, mkv, webm or gif, or if an option for clips is given."""
     style: Annotated[tuple[Path, ...], _Many] = ()
-    """Pictures whose style to take."""
+    """Pictures to take the style from."""
     style_file: Annotated[tuple[Path, ...], _Many] = ()
-    """Styles saved by --save-style, beside or instead of --style."""
+    """Styles saved by --save-style, in addition to or instead of --style."""
     output: _File = None
-    """A folder, or with a single result a file. In a folder, results are called
-    CONTENT_stylized_STYLE; those that would collide get _2, _3, ..."""
+    """The folder to write to, or a file if there is a single result. In a folder, results are named
+    CONTENT_stylized_STYLE; names that would collide get _2, _3, ..."""
 
     model: Literal["fast", "vgg19"] = "fast"
-    """fast needs nothing else; vgg19, the paper's network, needs the encoder converted once by
-    `convert_vgg.py --download`."""
+    """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
+    `convert_vgg.py --download` provides once."""
     network: _File = None
-    """Weights of fast, trained by train.py; by default those that ship."""
+    """Weights of fast, as train.py writes them; by default those that ship with the package."""
     encoder: _File = None
-    """Encoder weights of vgg19; by default where convert_vgg.py wrote them."""
+    """Encoder weights of vgg19; by default those that convert_vgg.py wrote."""
     decoder: _File = None
-    """Decoder weights of vgg19; by default where convert_vgg.py wrote them, else those shipped."""
+    """Decoder weights of vgg19; by default those that convert_vgg.py wrote, else those that ship."""
 
     alpha: float = 1.0
-    """Strength of the style: 0 is the content, 1 the full style."""
+    """Strength of the style: 0 gives the content, 1 the full style."""
     pair: bool = False
-    """The first content in the first style, the second in the second, and so on."""
+    """Stylize the first content in the first style, the second in the second, and so on."""
     random_styles: int = 0
-    """So many different styles for each content, drawn at random."""
+    """Stylize each content in this many different styles, drawn at random."""
     seed: int = 0
-    """Seed of --random-styles."""
+    """The random seed of --random-styles."""
     style_weights: Annotated[tuple[float, ...], tyro.conf.arg(metavar="W [W ...]")] = ()
-    """Mix all styles into one, by these weights."""
+    """Mix all styles into one, with these weights."""
     style_schedule: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = ()
-    """Clips: fade from style to style; the second at which each one is full."""
+    """For clips: fade from style to style; the time in seconds at which each one is reached."""
     stabilize: bool = False
-    """Clips: reduce flicker."""
+    """For clips: reduce flicker."""
     fps: float | None = None
-    """Clips: frames per second of a folder of frames; by default 25."""
+    """For clips: frames per second of a folder of frames; by default 25."""
     mask: Annotated[tuple[Path, ...], _Many] = ()
-    """One mask picture per style: white is where that style goes. Pixels of no mask stay plain."""
+    """One mask picture per style, white where that style goes. Pixels outside all masks keep the
+    content."""
     preserve_color: Literal["none", "coral", "luminance"] = "none"
-    """Keep the content's colours: coral recolours the style picture first, luminance takes only the
-    lightness of the result."""
+    """How to keep the content's colors: coral gives the style picture the content's colors first;
+    luminance takes only the luminance of the result."""
 
     content_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Shorter side of the contents in pixels; 0 keeps their own. By default 512 for pictures, their own
-    for clips."""
+    """Shorter side of the contents in pixels; 0 keeps their size. By default 512 for pictures and 0 for
+    clips."""
     style_size: int = 512
-    """Shorter side of the style pictures in pixels; 0 keeps their own."""
+    """Shorter side of the style pictures in pixels; 0 keeps their size."""
     crop: bool = False
-    """Cut contents and styles to a central square."""
+    """Crop contents and styles to a central square."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Pictures per step; by default 1 on CPU, 8 elsewhere."""
+    """Number of pictures computed at a time; by default 1 on CPU and 8 elsewhere."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions."""
+    """Precision of the convolutions; statistics are always float32."""
     tile: Annotated[int | Literal["auto", "off"], tyro.conf.arg(metavar="auto|INT|off")] = "auto"
-    """Side in pixels of the tiles in which large pictures are computed, with the same result as in one
-    piece: auto fits it to the memory that is free, off computes every picture in one piece."""
+    """Side in pixels of the tiles in which large pictures are computed; the result is that of one
+    piece. auto chooses it by the free memory; off computes every picture in one piece."""
     no_compilation_cache: bool = False
-    """Do not keep compiled programs, which make the next start faster, in the user's cache folder."""
+    """Do not keep compiled programs in the user's cache folder, which makes later starts slower."""
 
     format: Literal["jpg", "png", "webp", "tiff", "mp4", "mkv", "webm", "gif"] | None = None
-    """File format of results in a folder; by default the content's own. A clip as jpg, png, webp or
-    tiff is a folder of numbered frames."""
+    """File format of results in a folder; by default that of the content. With jpg, png, webp or tiff,
+    a clip becomes a folder of numbered frames."""
     quality: int = 95
-    """Of JPEG, WebP and video, 1 to 100."""
+    """Quality of JPEG, WebP and video, from 1 to 100."""
     overwrite: bool = False
-    """Replace existing files; otherwise they are an error."""
+    """Replace existing files, which are an error otherwise."""
     skip_existing: bool = False
-    """Leave existing files and do the rest, as after an interrupted run."""
+    """Keep existing files and write the others, for example to resume an interrupted run."""
     alpha_channel: Literal["white", "keep"] = "white"
-    """Transparent contents are laid on white, or keep their transparency."""
+    """Lay transparent contents on white, or keep their transparency."""
     max_pixels: int = 1 << 28
-    """Refuse pictures of more pixels."""
+    """Refuse pictures with more pixels than this."""
 
     grid: bool = False
-    """Also write grid.png, a labelled sheet of (at most 12 x 12) contents, styles and results."""
+    """Also write grid.png, a labelled sheet of contents, styles and results, at most 12 x 12."""
     save_style: _File = None
-    """Write the encoded styles into this folder; needs no --content."""
+    """Write the encoded styles to this folder; --content may then be omitted."""
     report: _File = None
     """Write a JSON file that lists every input and result with its outcome."""
     timing: bool = False
-    """Print at the end where the time went."""
+    """Print how long each phase took."""
     debug: bool = False
     """Show a traceback on failure."""
 
