@@ -41,6 +41,10 @@ class Style:
     mean: Float[AnyArray, "*n c"]
     std: Float[AnyArray, "*n c"]
 
+    # As of any pytree, JAX also makes styles of other things, such as shapes: jaxtyping, which checks
+    # types in the tests, is not to check those two.
+    __no_type_check__ = True
+
     def __getitem__(self, index: Any) -> "Style":
         """Some of a batch of styles."""
         return Style(self.mean[index], self.std[index])
@@ -54,7 +58,7 @@ class Style:
 
     def save(self, path: str | Path, model: str) -> None:
         """Writes a style file; `model` is the `Stylizer.encoder_id` whose channels these are."""
-        from adain_jax.style_files import write_style
+        from adain_jax.weights.style_files import write_style
 
         write_style(self, path, model)
 
@@ -65,7 +69,7 @@ class Style:
         Raises:
             StyleError: the file is missing, is not a style file, or holds a style of another model.
         """
-        from adain_jax.style_files import read_style
+        from adain_jax.weights.style_files import read_style
 
         return read_style(path, model)
 
