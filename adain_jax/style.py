@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
 from adain_jax.errors import AdainError
 
@@ -99,7 +99,7 @@ def normalize(x: AnyFeatures, style: Style) -> Features:
     return (jnp.asarray(x) - _broadcast(style.mean)) / _broadcast(style.std)
 
 
-def merge_statistics(parts: Style, weights: Float[AnyArray, "k *n c"]) -> Style:
+def merge_statistics(parts: Style, weights: Real[AnyArray, "k *n c"]) -> Style:
     """The statistics of a whole from those of its parts, on the host, in float64.
 
     Args:
