@@ -1,8 +1,8 @@
 """Colour preservation (paper section 7.3, after Gatys et al., "Preserving Color in Neural Artistic
 Style Transfer"): two ways to keep the colours of the content.
 
-`coral` recolours the *style* picture like the content before it is encoded; `keep_chroma` takes only
-the lightness from the *result*. Pictures are float32 (h, w, 3), RGB in [0, 1].
+`coral` gives the *style* picture the colours of the content before it is encoded; `keep_chroma` takes
+only the luminance from the *result*. Pictures are float32 (h, w, 3), RGB in [0, 1].
 """
 
 import jax
@@ -14,20 +14,21 @@ from adain_jax.images import streaming
 
 Array = jax.Array | np.ndarray
 Picture = Float[Array, "h w 3"]
+OtherPicture = Float[Array, "h2 w2 3"]  # which may have another size
 
-# A picture with less spread than this in some direction of colour space (grey or flat ones) is not
-# stretched further in it: the noise in it would become colour.
-FLOOR = 1e-4
+# Added to the variances. Gray and flat pictures hardly vary in some direction of color space; without
+# a floor, the noise there would be amplified to color.
+VARIANCE_FLOOR = 1e-4
 
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
-def coral(style: Picture, content: Picture) -> Picture:
+def coral(style: Picture, content: OtherPicture) -> Picture:
     """The style picture with the mean and covariance of the content's colours.
 
-    CORAL: x -> C_content^(1/2) C_style^(-1/2) (x - mean_style) + mean_content, with 1e-4 on the
-    diagonal of both covariances, so that flat and grey pictures give finite, quiet results. Values
-    may leave [0, 1] a little; the encoder does not mind. NumPy in, NumPy out.
+    CORAL: x -> C_content^(1/2) C_style^(-1/2) (x - mean_style) + mean_content, with 1e-4 added to the
+    diagonal of both covariances, so that flat and gray pictures give finite results without noise.
+    Values may leave [0, 1] a little, which the encoder tolerates. Returns NumPy for NumPy.
     """
     mean, covariance = _color_statistics(style)
     target_mean, target_covariance = _color_statistics(content)
@@ -48,7 +49,7 @@ def keep_chroma(content: Picture, stylised: Picture) -> Picture:
 def keep_chroma_of_bytes(
     content: UInt8[np.ndarray, "h w 3"], stylised: UInt8[np.ndarray, "h w 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """`keep_chroma` of 8-bit pictures, some rows at a time: large ones take little memory."""
+    """`keep_chroma` of 8-bit pictures, in blocks of rows, so that large ones fit into memory."""
     result = streaming.empty_like(content)
     for top in range(0, len(content), 256):
         rows = slice(top, top + 256)
@@ -60,13 +61,13 @@ def keep_chroma_of_bytes(
 def _color_statistics(picture: Picture) -> tuple[Float[Array, " 3"], Float[Array, "3 3"]]:
     colors = picture.reshape(-1, 3)
     mean = colors.mean(0)
-    centred = colors - mean
-    return mean, centred.T @ centred / colors.shape[0]
+    centered = colors - mean
+    return mean, centered.T @ centered / colors.shape[0]
 
 
 @jax.jit
 def _recoloring(source: Float[Array, "3 3"], target: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
-    floor = FLOOR * jnp.eye(3)
+    floor = VARIANCE_FLOOR * jnp.eye(3)
     return _sqrt(target + floor) @ jnp.linalg.inv(_sqrt(source + floor))
 
 
@@ -79,8 +80,8 @@ def _sqrt(matrix: Float[Array, "3 3"]) -> Float[Array, "3 3"]:
 
 @_sqrt.defjvp
 def _sqrt_jvp(primals: tuple[Array], tangents: tuple[Array]) -> tuple[Array, Array]:
-    # R dR + dR R = dM, solved in the eigenbasis: finite where eigh's own derivative divides by the
-    # difference of equal eigenvalues.
+    # Solves R dR + dR R = dM in the eigenbasis. It stays finite for equal eigenvalues, by whose
+    # difference the derivative of `eigh` divides.
     values, vectors = jnp.linalg.eigh(primals[0])
     roots = jnp.sqrt(values)
     tangent = vectors.T @ tangents[0] @ vectors / (roots[:, None] + roots)

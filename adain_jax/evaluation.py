@@ -1,4 +1,4 @@
-"""How good a model is: the paper's two losses and the likeness to the content, on fixed pairs.
+"""How good a model is: the paper's two losses, and the similarity to the content, on fixed pairs.
 
     python -m adain_jax.evaluation --content DIR --style DIR --model fast
 
@@ -18,7 +18,9 @@ import numpy as np
 import tyro
 from jaxtyping import Array, Float
 
-from adain_jax.cli.command import UsageError, run
+from adain_jax.cli.command import run
+from adain_jax.errors import UsageError
+from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
 from adain_jax.models import WEIGHT_FILES, read_params
 from adain_jax.nn import bind
@@ -27,7 +29,7 @@ from adain_jax.weights import Model
 
 if TYPE_CHECKING:
     from adain_jax.data.sources import Source
-    from adain_jax.images.files import Picture
+    from adain_jax.images import Picture
 
 Measures = dict[str, Float[Array, ""]]
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -124,7 +126,7 @@ def read_pairs(
             image = decode(source.read(index), size=side)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side))
-        return np.asarray(image, np.float32) / np.float32(255)
+        return to_float(np.asarray(image))
 
     pairs = min(len(content), len(style))
     if not pairs:
@@ -141,25 +143,26 @@ def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a model on pairs of pictures: content and style loss of the paper, SSIM to the content.
+    """Measure a model on pairs of pictures: the paper's two losses, and SSIM to the content.
 
-    Losses average over channels. The VGG19 encoder measures every model, fast too.
+    The losses are averages over channels, and computed with the VGG19 encoder for every model.
     """
 
     content: _Folder
     """Photographs: a folder, or a data set as for train.py."""
     style: _Folder
-    """Paintings, likewise; pair i is the i-th of each, by name."""
+    """Paintings: a folder or a data set. The i-th photograph and the i-th painting, by name, make a
+    pair."""
     model: Model = "fast"
     """The network to measure."""
     network: _File = None
-    """Weights of fast; by default those that ship."""
+    """Weights of fast; by default those that ship with the package."""
     encoder: _File = None
-    """VGG19 encoder, also of the losses; by default where convert_vgg.py wrote it."""
+    """The VGG19 encoder, which the losses need too; by default the one that convert_vgg.py wrote."""
     decoder: _File = None
-    """Decoder weights of vgg19; by default where convert_vgg.py wrote them."""
+    """Decoder weights of vgg19; by default those that convert_vgg.py wrote, else those that ship."""
     size: int = 256
-    """Side of the central squares, in pixels, cut out of the pictures as they are."""
+    """Side of the central squares, in pixels, that are cut out of the pictures without resizing."""
     alpha: float = 1.0
     """Strength of the style."""
     json: bool = False

@@ -13,31 +13,37 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Real
 
-from adain_jax.files import write_atomically
-from adain_jax.weights import header
+from adain_jax.errors import AdainError
 
 EPSILON = 1e-5
 
 AnyArray = jax.Array | np.ndarray
 Features = Float[Array, "n h w c"]
+AnyFeatures = Float[AnyArray, "n h w c"]
+AnyWeights = Float[AnyArray, "n h w"] | Bool[AnyArray, "n h w"]
+AnyMasks = Float[AnyArray, "n h w r"]
 
 
-class StyleError(Exception):
-    """A style file or a mixture that cannot be used; the message says why."""
+class StyleError(AdainError):
+    """A style file or a mixture of styles that cannot be used."""
 
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Style:
-    """What AdaIN knows of a style: mean and standard deviation of each feature channel.
+    """What AdaIN knows of a style: the mean and standard deviation of each feature channel.
 
-    Both are float32 (c,) for one style, (n, c) for a style per picture of a batch.
+    Both are float32 (c,) for one style, (n, c) for one per picture of a batch.
     """
 
     mean: Float[AnyArray, "*n c"]
     std: Float[AnyArray, "*n c"]
+
+    # As of any pytree, JAX also makes styles of other things, such as shapes: jaxtyping, which checks
+    # types in the tests, is not to check those two.
+    __no_type_check__ = True
 
     def __getitem__(self, index: Any) -> "Style":
         """Some of a batch of styles."""
@@ -51,48 +57,28 @@ class Style:
         )
 
     def save(self, path: str | Path, model: str) -> None:
-        """Writes a safetensors file; `model` is the `Stylizer.encoder_id` whose channels these are."""
-        from safetensors.numpy import save
+        """Writes a style file; `model` is the `Stylizer.encoder_id` whose channels these are."""
+        from adain_jax.weights.style_files import write_style
 
-        arrays = {"mean": np.asarray(self.mean), "std": np.asarray(self.std)}
-        metadata = {"format": "adain-jax", "kind": "style", "model": model}
-        write_atomically(path, save(arrays, metadata))
+        write_style(self, path, model)
 
     @staticmethod
     def load(path: str | Path, model: str) -> "Style":
         """Reads what `save` wrote.
 
         Raises:
-            StyleError: the file is missing, is no style file, or is a style of another model.
+            StyleError: the file is missing, is not a style file, or holds a style of another model.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
+        from adain_jax.weights.style_files import read_style
 
-        try:
-            data = Path(path).read_bytes()
-            arrays = load(data)
-        except OSError as error:
-            raise StyleError(f"{path}: {error.strerror or error}") from error
-        except SafetensorError as error:
-            raise StyleError(f"{path}: not a safetensors file ({error})") from error
-        metadata = header(data)
-        if metadata.get("kind") != "style" or set(arrays) != {"mean", "std"}:
-            raise StyleError(f"{path}: not a style file; write one with --save-style")
-        if metadata.get("model") != model:
-            raise StyleError(
-                f"{path}: a style of model {metadata.get('model')}, not {model}; encode it again"
-            )
-        mean, std = arrays["mean"], arrays["std"]
-        if mean.shape != std.shape or mean.ndim not in (1, 2):
-            raise StyleError(f"{path}: mean {mean.shape} and std {std.shape} do not fit together")
-        return Style(mean, std)
+        return read_style(path, model)
 
 
-def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Style:
+def statistics(x: AnyFeatures, weights: AnyWeights | None = None) -> Style:
     """mu(x) and sigma(x) of equations 5 and 6, over positions: a `Style` with leaves (n, c).
 
-    With `weights` (at least 0), weighted statistics; where they sum to 0, mean 0 and std sqrt(1e-5).
-    What lies at positions of weight 0 does not count, but its square must be finite.
+    With `weights` (at least 0), they are weighted; where the weights sum to 0, the mean is 0 and the
+    std sqrt(1e-5). Features of weight 0 do not count, but their squares must be finite.
     """
     x = x.astype(jnp.float32)
     if weights is None:
@@ -102,23 +88,23 @@ def statistics(x: Features, weights: Float[Array, "n h w"] | None = None) -> Sty
         w = weights.astype(jnp.float32)[..., None]
         w = w / jnp.maximum(w.sum((1, 2), keepdims=True), 1e-12)
         mean = (w * x).sum((1, 2))
-        # Or else, on CPU, XLA spreads w over all channels first.
+        # Without the barrier, XLA on CPU (jaxlib 0.10) broadcasts w to all channels in memory first.
         w = jax.lax.optimization_barrier(w)
         var = (w * jnp.square(x - mean[:, None, None])).sum((1, 2))
     return Style(mean, jnp.sqrt(var + EPSILON))
 
 
-def normalise(x: Features, style: Style) -> Features:
+def normalize(x: AnyFeatures, style: Style) -> Features:
     """(x - mean) / std, per channel."""
-    return (x - _spread(style.mean)) / _spread(style.std)
+    return (jnp.asarray(x) - _broadcast(style.mean)) / _broadcast(style.std)
 
 
-def combine(parts: Style, weights: Float[AnyArray, "k *n c"]) -> Style:
-    """The statistics of a whole from those of its parts; on the host, in float64.
+def merge_statistics(parts: Style, weights: Real[AnyArray, "k *n c"]) -> Style:
+    """The statistics of a whole from those of its parts, on the host, in float64.
 
     Args:
         parts: k statistics, leaves (k, *n, c).
-        weights: the sums of the weights they were taken with, or numbers of positions.
+        weights: the sum of the weights that each was taken with, or its number of positions.
 
     Returns:
         What `statistics` of all positions together would give, leaves float32 (*n, c).
@@ -134,11 +120,11 @@ def combine(parts: Style, weights: Float[AnyArray, "k *n c"]) -> Style:
 
 
 def adain(
-    content: Features,
+    content: AnyFeatures,
     style: Style,
     *,
-    weights: Array | None = None,
-    content_style: Style | None = None,
+    weights: AnyWeights | None = None,
+    content_statistics: Style | None = None,
 ) -> Features:
     """Equation 8: sigma(y) (x - mu(x)) / sigma(x) + mu(y), for content features x and style y.
 
@@ -146,27 +132,29 @@ def adain(
         content: float (n, h, w, c).
         style: statistics (c,) or one per picture (n, c).
         weights: where content statistics are taken, float (n, h, w); everywhere by default.
-        content_style: the content's statistics, (c,) or (n, c), where they are known already, as
-            for a part of a picture.
+        content_statistics: the content's own statistics, (c,) or (n, c), if they are known already,
+            as for a part of a picture.
 
     Returns:
         float32 (n, h, w, c).
     """
-    normalised = normalise(content, content_style or statistics(content, weights))
-    return _spread(style.std) * normalised + _spread(style.mean)
+    normalized = normalize(content, content_statistics or statistics(content, weights))
+    return _broadcast(style.std) * normalized + _broadcast(style.mean)
 
 
-def blend(content: Features, stylised: Features, alpha: float | Float[AnyArray, "*n"]) -> Features:
+def blend(
+    content: AnyFeatures, stylised: AnyFeatures, alpha: float | Float[AnyArray, "*n"]
+) -> Features:
     """Equation 14, the strength control: (1 - alpha) content + alpha stylised.
 
-    `alpha` is one number or one per picture (n,): 0 gives the content back, 1 the full style; values
-    beyond 1 exaggerate the style.
+    `alpha` is one number, or one per picture (n,): 0 gives the content back, 1 the full style, and
+    more exaggerates the style.
     """
     alpha = jnp.asarray(alpha, jnp.float32)[..., None, None, None]
     return (1 - alpha) * content + alpha * stylised
 
 
-def mix(styles: Sequence[Style], weights: Sequence[float] | Float[Array, " k"]) -> Style:
+def mix(styles: Sequence[Style], weights: Sequence[float] | Float[AnyArray, " k"]) -> Style:
     """Equation 15, interpolation between styles: their convex combination.
 
     The paper mixes the feature maps AdaIN(x, y_k); as these are linear in the style's statistics,
@@ -177,8 +165,8 @@ def mix(styles: Sequence[Style], weights: Sequence[float] | Float[Array, " k"]) 
         weights: k numbers, at least 0 and not all 0; scaled to sum to 1.
 
     Raises:
-        StyleError: the number of weights differs from that of styles, or (where they are known, that
-            is not under `jit`) the weights are negative, not finite or all 0.
+        StyleError: there are not as many weights as styles; or, where their values are known (not
+            under `jit`), the weights are negative, not finite or all 0.
     """
     if len(weights) != len(styles):
         raise StyleError(f"{len(styles)} styles need as many weights, not {len(weights)}")
@@ -197,45 +185,45 @@ def mix(styles: Sequence[Style], weights: Sequence[float] | Float[Array, " k"]) 
 
 
 def adain_regions(
-    content: Features,
+    content: AnyFeatures,
     styles: Style,
-    masks: Float[Array, "n h w r"],
+    masks: AnyMasks,
     *,
-    weights: Array | None = None,
-    content_styles: Style | None = None,
+    weights: AnyWeights | None = None,
+    content_statistics: Style | None = None,
 ) -> Features:
     """Spatial control (section 7.3): each region in its own style.
 
-    Each region's content statistics are taken over the region alone, weighted by its mask. A region
-    that is empty, as small ones can be at feature size, changes nothing.
+    Each region's content statistics are taken over the region alone, weighted by its mask. An empty
+    region, as a small one can be at the resolution of features, changes nothing.
 
     Args:
         content: float (n, h, w, c).
         styles: one style per region, (r, c), or per picture and region, (n, r, c).
-        masks: how much of each position belongs to each region, in [0, 1] (soft masks are welcome).
-            Where they sum to more than 1 they are scaled down; what is missing from 1 keeps the
+        masks: how much of each position belongs to each region, in [0, 1]; edges may be soft. Where
+            masks sum to more than 1, they are scaled down; where they sum to less, the rest keeps the
             content's features.
-        weights: float (n, h, w), 0 where the frame holds no picture; everywhere 1 by default.
-        content_styles: the content's statistics over each region, (r, c) or (n, r, c), where they
+        weights: float (n, h, w), 0 in the padding; 1 everywhere by default.
+        content_statistics: the content's own statistics over each region, (r, c) or (n, r, c), if they
             are known already.
 
     Returns:
         float32 (n, h, w, c).
     """
-    masks = normalise_masks(masks)
+    masks = normalize_masks(masks)
     result = (1 - masks.sum(-1, keepdims=True)) * content
     for region in range(masks.shape[-1]):
         mask = masks[..., region]
         within = mask if weights is None else mask * weights
-        known = None if content_styles is None else _region(content_styles, region)
-        stylised = adain(content, _region(styles, region), weights=within, content_style=known)
+        own = None if content_statistics is None else _region(content_statistics, region)
+        stylised = adain(content, _region(styles, region), weights=within, content_statistics=own)
         result += mask[..., None] * stylised
     return result
 
 
-def normalise_masks(masks: Float[Array, "n h w r"]) -> Float[Array, "n h w r"]:
+def normalize_masks(masks: AnyMasks) -> Float[Array, "n h w r"]:
     """Masks that sum to at most 1: scaled down where they sum to more."""
-    masks = masks.astype(jnp.float32)
+    masks = jnp.asarray(masks, jnp.float32)
     return masks / jnp.maximum(masks.sum(-1, keepdims=True), 1)
 
 
@@ -243,29 +231,29 @@ def _region(styles: Style, region: int) -> Style:
     return Style(styles.mean[..., region, :], styles.std[..., region, :])
 
 
-def shrink_masks(
-    masks: Float[Array, "n h w r"], stride: int, size: Int[Array, "n 2"] | None = None
-) -> Float[Array, "n h w r"]:
-    """Masks at the size of features: the mean over the real pixels of each stride x stride block.
+def downsample_masks(
+    masks: AnyMasks, stride: int, size: Int[AnyArray, "n 2"] | None = None
+) -> Float[Array, "n fh fw r"]:
+    """Masks at the resolution of features: the mean over the valid pixels of each block.
 
     Args:
-        masks: float (n, h, w, r), 0 outside the picture.
-        stride: pixels per feature, 8 at relu4_1.
-        size: real height and width of each picture; the whole frame by default.
+        masks: float (n, h, w, r), 0 in the padding.
+        stride: height and width of a block: pixels per feature, 8 at relu4_1.
+        size: valid height and width of each picture; all of it by default.
     """
     n, h, w, _ = masks.shape
     height, width = (h, w) if size is None else (size[:, 0], size[:, 1])
 
-    def pixels(length: int, real: int | Array) -> Array:
+    def valid_pixels(length: int, valid: int | AnyArray) -> Array:
         starts = jnp.arange(0, length, stride)
-        return jnp.clip(jnp.reshape(real, (-1, 1)) - starts, 1, stride)
+        return jnp.clip(jnp.reshape(valid, (-1, 1)) - starts, 1, stride)
 
-    beyond = ((0, 0), (0, -h % stride), (0, -w % stride), (0, 0))
-    blocks = jnp.pad(masks.astype(jnp.float32), beyond)
+    padding = ((0, 0), (0, -h % stride), (0, -w % stride), (0, 0))
+    blocks = jnp.pad(jnp.asarray(masks, jnp.float32), padding)
     sums = blocks.reshape(n, -(-h // stride), stride, -(-w // stride), stride, -1).sum((2, 4))
-    count = pixels(h, height)[:, :, None] * pixels(w, width)[:, None, :]
+    count = valid_pixels(h, height)[:, :, None] * valid_pixels(w, width)[:, None, :]
     return sums / count[..., None]
 
 
-def _spread(x: Float[AnyArray, "*n c"]) -> Float[Array, "*n 1 1 c"]:
+def _broadcast(x: Float[AnyArray, "*n c"]) -> Float[Array, "*n 1 1 c"]:
     return jnp.asarray(x)[..., None, None, :]

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from adain_jax import Stylizer
-from adain_jax.images.files import read_picture
+from adain_jax.images import read_picture
 from adain_jax.style import Style
 from adain_jax.video import Stabilizer
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from adain_jax import Stylizer
+from adain_jax.images import read_picture, save_picture
 from adain_jax.images.contact_sheet import contact_sheet
-from adain_jax.images.files import read_picture, save_picture
 
 ROOT = Path(__file__).parent.parent
 CONTENTS = ["astronaut", "cat", "coffee"]

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from adain_jax.images import read_picture, save_picture
 from adain_jax.images.contact_sheet import contact_sheet
-from adain_jax.images.files import read_picture, save_picture
 
 ROOT = Path(__file__).parent.parent
 STYLES = [ROOT / f"examples/style/{name}.jpg" for name in ("waves", "mosaic")]

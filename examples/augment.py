@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from adain_jax import Stylizer
 from adain_jax.augment import random_stylise
-from adain_jax.images.files import find_pictures, read_picture
+from adain_jax.images import find_pictures, read_picture
 
 HERE = Path(__file__).parent
 

@@ -20,28 +20,27 @@ import pytest
 from PIL import Image
 
 from adain_jax import Stylizer, mix
-from adain_jax.images.files import PictureError, read_mask, read_picture
+from adain_jax.images import PictureError, read_mask, read_picture
 from adain_jax.style import Style
 
 pytest.importorskip("streamlit", reason="the web page needs the extra `app`")
 
 from streamlit.testing.v1 import AppTest
 
-from adain_jax.app import renderer
-from adain_jax.app.gallery import LONGEST, MAX_BYTES, OWN, Shelf, Upload, receive
-from adain_jax.app.limiter import BusyError, Turns
-from adain_jax.app.renderer import (
+from adain_jax.app import page as page_module
+from adain_jax.app.caches import ResultCache
+from adain_jax.app.gallery import MAX_OWN, Gallery
+from adain_jax.app.limiter import BusyError, Limiter
+from adain_jax.app.regions import (
     MAX_POINTS,
-    SIZES,
-    Brushed,
-    Masked,
-    Painted,
-    Painting,
-    Recent,
+    BrushedRegions,
+    MaskedRegions,
     Stroke,
-    load_stylizer,
-    strokes,
+    parse_strokes,
 )
+from adain_jax.app.renderer import SharedState, load_stylizer
+from adain_jax.app.request import SIZES, RenderRequest, RenderResult
+from adain_jax.app.uploads import MAX_BYTES, MAX_SIDE, Upload, decode_upload
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -62,10 +61,10 @@ def png(width: int, height: int, seed: int = 0) -> bytes:
 
 
 def upload(seed: int = 0) -> Upload:
-    return receive(f"{seed}.png", png(20, 16, seed))
+    return decode_upload(f"{seed}.png", png(20, 16, seed))
 
 
-# Shelf
+# Uploads and the gallery
 
 
 def test_files_that_are_no_pictures_are_refused_by_name() -> None:
@@ -77,7 +76,7 @@ def test_files_that_are_no_pictures_are_refused_by_name() -> None:
         ("large.png", bytes(MAX_BYTES + 1), "larger than 20 MB"),
     ):
         with pytest.raises(PictureError, match=problem) as error:
-            receive(name, data)
+            decode_upload(name, data)
         assert str(error.value).startswith(name)
 
 
@@ -90,45 +89,45 @@ def test_pixels_are_counted_before_they_are_decoded() -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", side + side + bytes([8, 2, 0, 0, 0]))
     bomb += chunk(b"IDAT", zlib.compress(bytes(90_000))) + chunk(b"IEND", b"")
     with pytest.raises(PictureError, match="30000 x 30000 pixels are more than") as error:
-        receive("bomb.png", bomb)
+        decode_upload("bomb.png", bomb)
     assert "--" not in str(error.value)  # no advice for the command line
 
 
 def test_long_pictures_are_shrunk() -> None:
-    picture = receive("long.png", png(3000, 300)).read(1024)
-    assert max(picture.shape) == LONGEST
+    picture = decode_upload("long.png", png(3000, 300)).read(1024)
+    assert max(picture.shape) == MAX_SIDE
 
 
-def test_a_shelf_keeps_the_last_few_and_always_has_one_picked() -> None:
-    shelf = Shelf.of("style", "waves")
-    assert [one.stem for one in shelf.picked] == ["waves"]
-    own = [upload(seed) for seed in range(OWN + 2)]
+def test_a_gallery_keeps_the_last_few_and_always_has_one_picked() -> None:
+    gallery = Gallery.of("style", "waves")
+    assert [one.stem for one in gallery.picked] == ["waves"]
+    own = [upload(seed) for seed in range(MAX_OWN + 2)]
     for one in own:
-        shelf.add(one)
-    assert shelf.own == own[:1:-1]
-    assert shelf.picked == own[-1:]
-    shelf.pick("nothing")
-    assert shelf.picked == own[-1:]
+        gallery.add(one)
+    assert gallery.own == own[:1:-1]
+    assert gallery.picked == own[-1:]
+    gallery.pick("nothing")
+    assert gallery.picked == own[-1:]
 
-    mosaic, waves = (one for one in shelf.examples if one.stem in ("mosaic", "waves"))
-    shelf.pick(mosaic.digest, 2)
-    assert shelf.picked == [own[-1], mosaic]
-    shelf.pick(waves.digest, 2)
-    assert shelf.picked == [mosaic, waves]
-    shelf.pick(mosaic.digest, 2)
-    shelf.pick(waves.digest, 2)
-    assert shelf.picked == [waves]
+    mosaic, waves = (one for one in gallery.examples if one.stem in ("mosaic", "waves"))
+    gallery.pick(mosaic.digest, 2)
+    assert gallery.picked == [own[-1], mosaic]
+    gallery.pick(waves.digest, 2)
+    assert gallery.picked == [mosaic, waves]
+    gallery.pick(mosaic.digest, 2)
+    gallery.pick(waves.digest, 2)
+    assert gallery.picked == [waves]
 
 
-# Painting
+# Requests
 
 
 def test_results_kept_are_bounded_by_bytes() -> None:
-    recent = Recent(limit=3000)
-    wanted = [Painting(upload(seed), (upload(),)) for seed in range(4)]
-    for one in wanted:
-        recent.put(one, Painted(np.zeros((16, 20, 3), np.uint8), 0.1))
-    kept = [recent.get(one) is not None for one in wanted]
+    results = ResultCache(limit=3000)
+    requests = [RenderRequest(upload(seed), (upload(),)) for seed in range(4)]
+    for one in requests:
+        results.put(one, RenderResult(np.zeros((16, 20, 3), np.uint8), 0.1))
+    kept = [results.get(one) is not None for one in requests]
     assert kept == [False, True, True, True]
 
 
@@ -137,29 +136,29 @@ def test_all_sizes_are_computed_in_eight_padded_shapes() -> None:
     rng = np.random.default_rng(0)
     padded = set()
     for size in SIZES:
-        for shape in ((size, int(rng.integers(size, LONGEST + 1))) for _ in range(50)):
+        for shape in ((size, int(rng.integers(size, MAX_SIDE + 1))) for _ in range(50)):
             padded |= {buckets.bucket_for(shape), buckets.bucket_for(shape[::-1])}
     assert len(padded) <= 8
-    assert max(height * width for height, width in padded) == 1024 * LONGEST
+    assert max(height * width for height, width in padded) == 1024 * MAX_SIDE
 
 
 def test_brush_strokes_become_masks_of_any_size() -> None:
     stroke = Stroke(2, 0.2, ((0.25, 0.5), (0.75, 0.5)))
-    first, second = Brushed((stroke,)).masks((80, 160), 2)
+    first, second = BrushedRegions((stroke,)).masks((80, 160), 2)
     y, x = np.mgrid[:80, :160]
     distance = np.hypot(x - np.clip(x, 40, 120), y - 40)
     assert (second[distance < 15] == 1).all()
     assert (second[distance > 17] == 0).all()
     assert (first + second == 1).all()
-    plain, _ = Brushed((stroke, Stroke(0, 2, ((0.5, 0.5),)))).masks((80, 160), 2)
+    plain, _ = BrushedRegions((stroke, Stroke(0, 2, ((0.5, 0.5),)))).masks((80, 160), 2)
     assert not plain.any()
 
 
 def test_masks_that_are_missing_share_the_rest() -> None:
     data = io.BytesIO()
     Image.fromarray(np.array([[255, 0]], np.uint8)).save(data, "PNG")
-    mask = receive("mask.png", data.getvalue())
-    given, *rest = Masked((mask, None, None)).masks((8, 16), 3)
+    mask = decode_upload("mask.png", data.getvalue())
+    given, *rest = MaskedRegions((mask, None, None)).masks((8, 16), 3)
     assert (given[:, :4] == 1).all()
     assert (given[:, -4:] == 0).all()
     for other in rest:
@@ -170,33 +169,33 @@ def test_strokes_from_the_browser_are_not_trusted() -> None:
     good = [2, 0.1, [0.5, 0.5, 2, -1]]
     bad = [None, [], [1, 2], ["a", 0.1, [0, 0]], [1, 0.1, [0, 0, 0]], [1, 0.1, []], {"a": 1}]
     bad += [[1, 0.1, [float("nan"), 0]], [float("inf"), 0.1, [0, 0]], "strokes", [1, 0.1, "ab"]]
-    assert strokes([*bad, good], 3) == Brushed((Stroke(2, 0.1, ((0.5, 0.5), (1, 0))),))
-    (wild,) = strokes([[99, 99, [0, 0]]], 3).strokes
+    assert parse_strokes([*bad, good], 3) == BrushedRegions((Stroke(2, 0.1, ((0.5, 0.5), (1, 0))),))
+    (wild,) = parse_strokes([[99, 99, [0, 0]]], 3).strokes
     assert (wild.style, wild.width) == (3, 1)
     many = [[1, 0.1, [0.5, 0.5] * 1000]] * 1000
-    assert sum(len(one.points) for one in strokes(many, 2).strokes) <= MAX_POINTS
+    assert sum(len(one.points) for one in parse_strokes(many, 2).strokes) <= MAX_POINTS
 
 
-# Turns
+# The queue
 
 
-def test_turns_come_in_order_and_too_many_are_sent_away() -> None:
-    turns = Turns(at_once=1, waiting=3)
+def test_slots_come_in_order_and_too_many_are_sent_away() -> None:
+    limiter = Limiter(slots=1, waiting=3)
     served: list[int] = []
     said: dict[int, list[int]] = {}
     threads = []
 
     def wait(number: int) -> None:
-        with turns.turn(said.setdefault(number, []).append):
+        with limiter.slot(said.setdefault(number, []).append):
             served.append(number)
 
-    with turns.turn(lambda ahead: None):
+    with limiter.slot(lambda ahead: None):
         for number in range(3):
             threads.append(threading.Thread(target=wait, args=(number,)))
             threads[-1].start()
             while not said.get(number):  # until it stands in line
                 threads[-1].join(0.001)
-        with pytest.raises(BusyError), turns.turn(lambda ahead: None):
+        with pytest.raises(BusyError), limiter.slot(lambda ahead: None):
             pass
         assert served == []
     for thread in threads:
@@ -207,26 +206,36 @@ def test_turns_come_in_order_and_too_many_are_sent_away() -> None:
 
 
 def test_who_leaves_the_line_gives_up_the_place() -> None:
-    turns = Turns(at_once=1, waiting=1)
+    limiter = Limiter(slots=1, waiting=1)
 
     def leave(ahead: int) -> None:
         raise KeyboardInterrupt
 
-    with turns.turn(lambda ahead: None):
+    with limiter.slot(lambda ahead: None):
         for _ in range(3):
-            with pytest.raises(KeyboardInterrupt), turns.turn(leave):
+            with pytest.raises(KeyboardInterrupt), limiter.slot(leave):
                 pass
-    with turns.turn(lambda ahead: None):
+    with limiter.slot(lambda ahead: None):
         pass
 
 
 # The page, without a browser
 
 
+def test_starlette_has_no_setting_for_uploads_in_memory() -> None:
+    from inspect import signature
+
+    from starlette.formparsers import MultiPartParser
+    from starlette.requests import Request
+
+    for function in (Request.form, MultiPartParser.__init__):
+        assert not [name for name in signature(function).parameters if "spool" in name]
+
+
 def test_when_too_many_wait_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = Turns(at_once=1, waiting=0)
-    monkeypatch.setattr(renderer, "TURNS", turns)
-    with turns.turn(lambda ahead: None):
+    limiter = Limiter(slots=1, waiting=0)
+    monkeypatch.setattr(page_module, "shared_state", lambda: SharedState(limiter))
+    with limiter.slot(lambda ahead: None):
         page = AppTest.from_file(ROOT / "app.py").run()
         assert "try again" in page.warning[0].value
         assert not page.exception
@@ -237,13 +246,13 @@ def test_networks_are_offered_where_their_weights_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ADAIN_JAX_DATA", str(tmp_path))
-    turns = Turns(at_once=1, waiting=0)
-    monkeypatch.setattr(renderer, "TURNS", turns)
+    limiter = Limiter(slots=1, waiting=0)
+    monkeypatch.setattr(page_module, "shared_state", lambda: SharedState(limiter))
 
     def lists() -> list[str]:
         return [one.label for one in AppTest.from_file(ROOT / "app.py").run().selectbox]
 
-    with turns.turn(lambda ahead: None):  # nothing is painted
+    with limiter.slot(lambda ahead: None):  # nothing is painted
         assert lists() == ["Colours", "Size"]
         (tmp_path / "vgg19-encoder.safetensors").touch()  # the only weights that do not ship
         assert lists() == ["Colours", "Size", "Network"]

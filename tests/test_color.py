@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adain_jax.color import FLOOR, coral, keep_chroma
+from adain_jax.color import VARIANCE_FLOOR, coral, keep_chroma
 
 rng = np.random.default_rng(0)
 
@@ -26,7 +26,7 @@ def test_coral_gives_the_style_the_contents_color_statistics():
     assert result.shape == style.shape
     np.testing.assert_allclose(result.mean((0, 1)), content.mean((0, 1)), atol=1e-5)
     # The floor on both sides: the result's covariance follows from the formula exactly.
-    floor = FLOOR * np.eye(3)
+    floor = VARIANCE_FLOOR * np.eye(3)
 
     def root(m):
         values, vectors = np.linalg.eigh(m)

@@ -20,9 +20,9 @@ from adain_jax import weights
 from adain_jax.cli import convert_vgg
 from adain_jax.convert import ConversionError, convert, sources
 from adain_jax.convert.activations import (
-    is_normalised,
+    is_normalized,
     mean_activations,
-    normalise,
+    normalize_filters,
     probe_picture,
 )
 from adain_jax.weights import WeightsError
@@ -164,11 +164,17 @@ def test_caffemodels(tmp_path, encoder, version):
     assert converted.left_out == ["conv4_2.bias", "conv4_2.weight", "fc6.bias", "fc6.weight"]
 
 
-def test_names_that_do_not_tell_the_convention_need_the_flag(tmp_path, encoder):
+def test_names_that_do_not_tell_the_convention_need_the_flag(tmp_path, encoder, capsys):
     path = tmp_path / "vgg.npz"
     np.savez(path, **{f"{n}_{p}": a for n, ps in encoder.items() for p, a in ps.items()})
-    with pytest.raises(ConversionError, match=r"give --convention \{unit,torchvision,caffe,"):
+    with pytest.raises(
+        ConversionError, match="one of unit, torchvision, caffe, caffe-rgb"
+    ) as error:
         convert(path)
+    assert "--" not in str(error.value)  # the command line adds its option
+    code, _, err = run(capsys, path, "--output", tmp_path / "out.safetensors")
+    assert code == 1
+    assert "give --convention {unit,torchvision,caffe,caffe-rgb}" in err
     assert_converted(path, encoder, caffe, "caffe")
     assert_converted(path, encoder, torchvision, "torchvision")
     assert_converted(path, encoder, lambda x: x, "unit")
@@ -365,7 +371,7 @@ def rescaled(layers, scale):
 def test_normalising_brings_every_filter_to_1_and_keeps_the_function(encoder):
     pictures = [rng.random((24, 24, 3), np.float32) for _ in range(2)]
     before = mean_activations(encoder, pictures)
-    after = normalise(encoder, before)
+    after = normalize_filters(encoder, before)
     for name, mean in mean_activations(after, pictures).items():
         alive = before[name] > 0
         # Of filters that hardly respond, rounding is a larger share.
@@ -379,20 +385,20 @@ def test_a_dead_filter_stays_dead(encoder):
     layers["conv2_1"]["kernel"][..., 5] = 0
     layers["conv2_1"]["bias"][5] = -1
     pictures = [rng.random((24, 24, 3), np.float32)]
-    after = normalise(layers, mean_activations(layers, pictures))
+    after = normalize_filters(layers, mean_activations(layers, pictures))
     means = mean_activations(after, pictures)
     assert means["conv2_1"][5] == 0
     assert all(np.isfinite(mean).all() for mean in means.values())
 
 
-def test_the_published_encoder_is_normalised_and_a_rescaled_one_is_not(reference_weights):
+def test_the_published_encoder_is_normalized_and_a_rescaled_one_is_not(reference_weights):
     published = convert(reference_weights / "vgg_normalised.pth").layers
     probe = [probe_picture()]
-    assert is_normalised(mean_activations(published, probe))
+    assert is_normalized(mean_activations(published, probe))
     wild = rescaled(published, lambda n: rng.lognormal(0, 1.5, n))
     means = mean_activations(wild, probe)
-    assert not is_normalised(means)
-    assert is_normalised(mean_activations(normalise(wild, means), probe))
+    assert not is_normalized(means)
+    assert is_normalized(mean_activations(normalize_filters(wild, means), probe))
 
 
 # The command
@@ -451,7 +457,7 @@ def test_the_command_warns_of_an_unnormalised_encoder_and_mends_it(tmp_path, enc
     code, _, err = run(capsys, tmp_path / "vgg.npz", "--output", output, "--normalize", folder)
     assert (code, err) == (0, "")
     means = mean_activations(weights.read(output, "vgg19-encoder"), [probe_picture()])
-    assert is_normalised(means)
+    assert is_normalized(means)
 
 
 def test_the_command_fails_in_one_line(tmp_path, decoder, capsys):

@@ -307,7 +307,7 @@ def test_the_command_fails_in_one_line(tmp_path, capsys):
 
 
 def test_pictures_in_memory_are_read_like_files():
-    from adain_jax.images.files import PictureError, load_image
+    from adain_jax.images import PictureError, load_image
 
     buffer = io.BytesIO()
     Image.new("L", (30, 20), 7).save(buffer, "PNG")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from adain_jax.images.files import find_pictures, read_picture
+from adain_jax.images import find_pictures, read_picture
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms, PngImagePlugin, features
 
 from adain_jax.files import atomic_path
-from adain_jax.images.files import (
+from adain_jax.images import (
     PictureError,
     find_pictures,
     picture_size,

@@ -13,7 +13,7 @@ from test_images import bad_files
 
 from adain_jax import Stylizer
 from adain_jax.cli import infer, pictures
-from adain_jax.images.files import read_picture, save_picture
+from adain_jax.images import read_picture, save_picture
 
 ROOT = Path(__file__).parent.parent
 rng = np.random.default_rng(0)

@@ -340,13 +340,13 @@ def test_the_smallest_whole_picture_stays_whole(stylizers):
 
 
 def test_statistics_of_parts_combine_to_those_of_the_whole():
-    from adain_jax.style import combine, statistics
+    from adain_jax.style import merge_statistics, statistics
 
     x = rng.normal(3, 2, (1, 12, 10, 4)).astype(np.float32)
     parts = [x[:, :5], x[:, 5:, :3], x[:, 5:, 3:]]
     counts = np.stack([np.full((1, 4), part.shape[1] * part.shape[2]) for part in parts])
     styles = [statistics(part) for part in parts]
-    whole = combine(jax.tree.map(lambda *leaves: np.stack(leaves), *styles), counts)
+    whole = merge_statistics(jax.tree.map(lambda *leaves: np.stack(leaves), *styles), counts)
     expected = statistics(x)
     assert isinstance(whole, Style)
     np.testing.assert_allclose(whole.mean, expected.mean, rtol=1e-6)

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 
 from adain_jax import Stylizer, weights
 from adain_jax.cli import infer
-from adain_jax.images.files import read_picture
+from adain_jax.images import read_picture
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

@@ -18,8 +18,14 @@ from PIL import Image, PngImagePlugin
 
 from adain_jax.cli import infer
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images import streaming
-from adain_jax.images.files import PictureError, load_image, picture_size, read_pixels, save_picture
+from adain_jax.images import (
+    PictureError,
+    load_image,
+    picture_size,
+    read_pixels,
+    save_picture,
+    streaming,
+)
 
 pyvips = pytest.importorskip("pyvips", reason="the extra large is not installed")
 
@@ -31,7 +37,7 @@ GREY = RGB[..., 0].copy()
 
 @pytest.fixture(autouse=True)
 def large(monkeypatch):
-    monkeypatch.setattr(streaming, "LARGE", 0)
+    monkeypatch.setattr(streaming, "MIN_PIXELS", 0)
 
 
 def by_pillow(path):
@@ -173,7 +179,7 @@ def test_everything_else_is_pillow_s(tmp_path, monkeypatch, name, image, options
         image.save(path, **options)
     pixels = read_pixels(path)
     assert not isinstance(pixels, np.memmap)
-    monkeypatch.setattr(streaming, "LARGE", 1 << 26)
+    monkeypatch.setattr(streaming, "MIN_PIXELS", 1 << 26)
     np.testing.assert_array_equal(pixels, read_pixels(path))
     if name in ("turned.png", "turned.tif", "late.png"):
         np.testing.assert_array_equal(pixels, RGB[::-1, ::-1])
@@ -185,7 +191,7 @@ def test_small_resized_and_cropped_pictures_are_pillow_s(tmp_path, monkeypatch):
     assert isinstance(read_pixels(path, size=W), np.memmap)  # which is its size
     assert not isinstance(read_pixels(path, size=W - 1), np.memmap)
     assert not isinstance(read_pixels(path, crop=True), np.memmap)
-    monkeypatch.setattr(streaming, "LARGE", H * W)
+    monkeypatch.setattr(streaming, "MIN_PIXELS", H * W)
     assert not isinstance(read_pixels(path), np.memmap)
 
 
@@ -370,7 +376,7 @@ def test_results_are_those_without_strips(run, monkeypatch, format_, options):
     monkeypatch.setattr(streaming, "write", lambda *a: written.append(a[2]) or save(*a))
     ours = run("strips", *options)
     assert written == [format_]
-    monkeypatch.setattr(streaming, "LARGE", 1 << 26)
+    monkeypatch.setattr(streaming, "MIN_PIXELS", 1 << 26)
     expected = run("whole", *options)
     assert written == [format_]
     assert list(ours) == list(expected)
@@ -382,13 +388,13 @@ READ = """
 import sys, threading
 from pathlib import Path
 from adain_jax.images import streaming
-from adain_jax.images.files import read_pixels, save_picture
+from adain_jax.images import read_pixels, save_picture
 
 def anonymous():  # MiB of memory that no file stands behind
     status = Path("/proc/self/status").read_text()
     return int(status.split("RssAnon:")[1].split()[0]) // 1024
 
-streaming.LARGE = int(sys.argv[2])
+streaming.MIN_PIXELS = int(sys.argv[2])
 before, peak, done = anonymous(), 0, threading.Event()
 
 def watch():

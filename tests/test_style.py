@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from adain_jax import Style, adain, mix
 from adain_jax.nn import norms
-from adain_jax.style import StyleError, adain_regions, blend, shrink_masks, statistics
+from adain_jax.style import StyleError, adain_regions, blend, downsample_masks, statistics
 
 rng = np.random.default_rng(0)
 
@@ -149,10 +149,10 @@ def test_shrunken_masks_are_means_over_real_pixels(h, w):
     expected = [
         [mask[0, i : i + 8, j : j + 8].mean() for j in range(0, w, 8)] for i in range(0, h, 8)
     ]
-    np.testing.assert_allclose(shrink_masks(mask, 8)[0, ..., 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(downsample_masks(mask, 8)[0, ..., 0], expected, rtol=1e-5)
     frame = np.zeros((1, 24, 24, 1), np.float32)
     frame[:, :h, :w] = mask
-    shrunk = shrink_masks(frame, 8, np.array([[h, w]]))[0, ..., 0]
+    shrunk = downsample_masks(frame, 8, np.array([[h, w]]))[0, ..., 0]
     np.testing.assert_allclose(shrunk[: -(-h // 8), : -(-w // 8)], expected, rtol=1e-5)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from adain_jax import Stylizer, mix
 from adain_jax.cli import infer
-from adain_jax.images.files import read_picture
+from adain_jax.images import read_picture
 from adain_jax.style import Style
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'adain-jax[video]'")

@@ -1,1 +1,1 @@
-"""The web page: pictures to pick from, what is painted of them, whose turn it is, the page itself."""
+"""The web page: pictures to pick from, requests and their results, the queue, the page itself."""

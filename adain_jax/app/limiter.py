@@ -1,56 +1,60 @@
-"""Whose turn it is: many people, one machine."""
+"""A queue: many users, one machine."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from adain_jax.errors import AdainError
 
-class BusyError(Exception):
-    """Too many are waiting already."""
+OnWait = Callable[[int], None]
 
 
-class Turns:
-    """Lets a few in at a time, the others waiting in the order in which they came.
+class BusyError(AdainError):
+    """Too many users are waiting already."""
+
+
+class Limiter:
+    """Lets a few users in at a time, while the others wait in the order in which they came.
 
     Args:
-        at_once: how many may be in.
-        waiting: how many may wait; further ones are sent away.
+        slots: how many may be in.
+        waiting: how many may wait; further ones are turned away.
     """
 
-    def __init__(self, at_once: int, waiting: int):
-        self.at_once = at_once
+    def __init__(self, slots: int, waiting: int):
+        self.slots = slots
         self.waiting = waiting
-        self._line: list[object] = []
+        self._queue: list[object] = []
         self._moved = threading.Condition()
 
     @contextmanager
-    def turn(self, say: Callable[[int], None]) -> Iterator[None]:
-        """Waits for a turn, and holds it for as long as the block takes.
+    def slot(self, on_wait: OnWait) -> Iterator[None]:
+        """Waits for a slot, and holds it for as long as the block takes.
 
         Args:
-            say: called with the number of people in front, again and again, at last with 0. It may
-                raise, as Streamlit does when the page was left: the place is then given up.
+            on_wait: called repeatedly with the number of users in front, and finally with 0. If it
+                raises, as Streamlit does when the page was left, the place in the queue is given up.
 
         Raises:
             BusyError: too many are waiting.
         """
         place = object()
         with self._moved:
-            if len(self._line) >= self.at_once + self.waiting:
-                raise BusyError
-            self._line.append(place)
+            if len(self._queue) >= self.slots + self.waiting:
+                raise BusyError("too many users are waiting")
+            self._queue.append(place)
         try:
             while ahead := self._ahead(place):
-                say(ahead)
+                on_wait(ahead)
                 with self._moved:
                     self._moved.wait_for(lambda: not self._ahead(place), timeout=0.5)
-            say(0)
+            on_wait(0)
             yield
         finally:
             with self._moved:
-                self._line.remove(place)
+                self._queue.remove(place)
                 self._moved.notify_all()
 
     def _ahead(self, place: object) -> int:
         with self._moved:  # a Condition's lock may be taken twice by one thread
-            return max(0, self._line.index(place) + 1 - self.at_once)
+            return max(0, self._queue.index(place) + 1 - self.slots)

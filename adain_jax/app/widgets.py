@@ -1,20 +1,21 @@
-"""Two widgets that Streamlit lacks: a gallery to pick pictures from, and a brush for regions."""
+"""Two widgets that Streamlit lacks: thumbnails to pick pictures from, and a brush for regions."""
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from adain_jax.app.gallery import Upload
+from adain_jax.app.uploads import Upload
 
 
 def _source(name: str) -> str:
     return Path(__file__).with_name(name).read_text()
 
 
-_gallery = st.components.v2.component(
+_picture_picker = st.components.v2.component(
     "adain_gallery",
     html='<div id="list" role="group"></div>',
     css=_source("gallery.css"),
@@ -25,13 +26,13 @@ _brush = st.components.v2.component(
 )
 
 
-def gallery(
+def picture_picker(
     label: str,
     pictures: Sequence[Upload],
     picked: Sequence[Upload],
     on_pick: Callable[[str], None],
 ) -> None:
-    """Thumbnails; `on_pick` is called with the digest of one that was clicked."""
+    """Thumbnails; `on_pick` is called with the digest of the one that was clicked."""
     key = f"gallery-{label}"
     data = {
         "label": label,
@@ -40,13 +41,15 @@ def gallery(
         ],
         "picked": [one.digest for one in picked],
     }
-    _gallery(key=key, data=data, on_clicked_change=lambda: on_pick(st.session_state[key].clicked))
+    _picture_picker(
+        key=key, data=data, on_clicked_change=lambda: on_pick(st.session_state[key].clicked)
+    )
 
 
 def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list[Any]:
-    """The photograph to paint regions on, beginning with `strokes`; gives the strokes there are now.
+    """The photograph to paint regions on, beginning with `strokes`; returns the current strokes.
 
-    Each is [style, width, [x, y, x, y, ...]], see `painting.Stroke`, straight from the browser.
+    Each is [style, width, [x, y, x, y, ...]] as the browser sends it, see `regions.parse_strokes`.
     """
     names = ["leave as it is", *(style.stem for style in styles)]
     key = "-".join(["brush", content.digest, *(style.digest for style in styles)])
@@ -56,8 +59,13 @@ def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list
         "brushes": [{"style": number, "name": name} for number, name in enumerate(names)],
         "strokes": strokes,
     }
-    painted = _brush(key=key, data=data, on_strokes_change=lambda: None).strokes
-    return strokes if painted is None else painted
+    current = _brush(key=key, data=data, on_strokes_change=lambda: None).strokes
+    return strokes if current is None else current
+
+
+def escape(text: str) -> str:
+    """Text, such as a file's name, for Markdown, none of it read as markup."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 def _url(jpeg: bytes) -> str:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from adain_jax.cli.command import UsageError
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, expand, make_jobs
 from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images.files import PictureError
+from adain_jax.errors import UsageError
+from adain_jax.images import PictureError
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style, mix
 from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE

@@ -1,39 +1,32 @@
-"""How every command ends: one line for an expected failure, a traceback only with --debug."""
+"""How every command ends: with one line for an expected failure, a traceback only with --debug."""
 
 import atexit
 import gc
 import sys
 from collections.abc import Callable
 
-
-class UsageError(Exception):
-    """Options that do not fit together; exit code 2."""
+from adain_jax.errors import AdainError, UsageError
 
 
 def run(command: Callable[[], int | None], *, debug: bool) -> None:
     """Runs a command and exits with its code: 0 or what it returns, 1 on failure, 2 on bad usage."""
-    # Or else Python looks through all that was imported for garbage before it ends: half a second.
+    # Otherwise Python looks for garbage among everything imported before it ends, for half a second.
     atexit.register(gc.freeze)
     try:
         code = command() or 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         code = 130
-    except UsageError as error:
-        if debug:
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        code = 2
     except Exception as error:
         if debug:
             raise
         print(f"error: {_describe(error)}", file=sys.stderr)
-        code = 1
+        code = 2 if isinstance(error, UsageError) else 1
     sys.exit(code)
 
 
 def _describe(error: Exception) -> str:
-    if type(error).__module__.startswith("adain_jax."):
+    if isinstance(error, AdainError):
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"

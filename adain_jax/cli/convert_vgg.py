@@ -1,35 +1,39 @@
-"""`convert_vgg.py`: published weights to the project's files."""
+"""`convert_vgg.py`: converts published weights to the project's files."""
 
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
-from adain_jax.cli.command import UsageError, run
+from adain_jax.cli.command import run
+from adain_jax.errors import UsageError
 
 if TYPE_CHECKING:
     from adain_jax.convert import Converted
+    from adain_jax.convert.activations import Means
 
 
 @dataclass(frozen=True)
 class Options:
     """Convert published VGG19 encoder or AdaIN decoder weights for infer.py and train.py.
 
-    The encoder is to be the caffe-style *normalised* VGG19 (vgg_normalised); torchvision's does not
-    train well unless it is normalised too.
+    The encoder should be the caffe-style *normalized* VGG19 (vgg_normalised). Others, such as
+    torchvision's, train poorly unless --normalize is given.
     """
 
     source: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")] = None
-    """A .pth, .t7, .npz, .h5, .safetensors or .caffemodel file; encoder or decoder is recognised."""
+    """A .pth, .t7, .npz, .h5, .safetensors or .caffemodel file with an encoder or a decoder; which of
+    the two is detected."""
     download: bool = False
-    """Fetch the encoder from where the paper's authors publish it (80 MB), instead of SRC."""
+    """Download the encoder from the paper's authors (80 MB) instead of reading SRC."""
     output: Path | None = None
-    """Where to write; by default the user's data folder, where infer.py finds it without flags."""
+    """The file to write; by default one in the user's data folder, where infer.py looks for it."""
     convention: Literal["unit", "torchvision", "caffe", "caffe-rgb"] | None = None
-    """The pictures that the source's encoder expects, where its names do not tell: RGB in 0..1; RGB
-    less ImageNet's mean over its deviation; BGR in 0..255 less the mean; the same in RGB order."""
+    """The input that the source's encoder expects, where the names of its layers do not tell. unit: RGB
+    in 0..1; torchvision: RGB less ImageNet's mean, over its standard deviation; caffe: BGR in 0..255
+    less the mean; caffe-rgb: the same in RGB order."""
     normalize: Path | None = None
     """Scale every filter of the encoder to a mean activation of 1 over this folder of photographs."""
     debug: bool = False
@@ -46,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _convert(options: Options) -> None:
     from adain_jax import weights
-    from adain_jax.convert import ConversionError, convert, normalised
+    from adain_jax.convert import ConversionError, normalize_encoder
     from adain_jax.convert.download import ENCODER_MD5, ENCODER_URL, download
 
     if options.download is (options.source is not None):
@@ -55,12 +59,15 @@ def _convert(options: Options) -> None:
     if source is None:
         folder = weights.converted_path("vgg19-encoder").parent
         source = download(ENCODER_URL, folder, md5=ENCODER_MD5)
-    converted = convert(source, options.convention)
+    converted = _read(source, options)
     if options.normalize:
         if converted.kind != "vgg19-encoder":
-            raise ConversionError(f"{source}: --normalize is for encoders, this is a decoder")
-        converted = normalised(converted, options.normalize)
-    _print_table(converted, source)
+            raise ConversionError("--normalize is for encoders, this is a decoder", source)
+        converted = normalize_encoder(converted, options.normalize)
+    means = _probe(converted) if converted.kind == "vgg19-encoder" else None
+    _print_table(converted, source, means)
+    if means:
+        _warn_unless_normalized(means)
     output = options.output or weights.converted_path(converted.kind)
     converted.write(output)
     print(f"{converted.kind} written to {output}")
@@ -68,31 +75,49 @@ def _convert(options: Options) -> None:
         source.unlink()
 
 
-def _print_table(converted: "Converted", source: Path) -> None:
+def _read(source: Path, options: Options) -> "Converted":
+    from adain_jax.convert import Convention, ConversionError, UnknownConventionError, convert
+
+    try:
+        return convert(source, options.convention)
+    except UnknownConventionError as error:
+        choices = ",".join(get_args(Convention))
+        raise ConversionError(f"{error.reason}; give --convention {{{choices}}}", source) from None
+
+
+def _probe(converted: "Converted") -> "Means":
+    """The encoder's mean activations on a picture that is built in."""
+    from adain_jax.convert.activations import mean_activations, probe_picture
+
+    return mean_activations(converted.layers, [probe_picture()])
+
+
+def _print_table(converted: "Converted", source: Path, means: "Means | None") -> None:
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=f"{source.name}: {converted.kind}", title_justify="left")
     table.add_column("layer")
     table.add_column("kernel", justify="right")
-    means = None
-    if converted.kind == "vgg19-encoder":
-        from adain_jax.convert.activations import is_normalised, mean_activations, probe_picture
-
-        means = mean_activations(converted.layers, [probe_picture()])
+    if means:
         table.add_column("mean activation", justify="right")
     for name, parts in converted.layers.items():
         row = [name, " x ".join(map(str, parts["kernel"].shape))]
-        table.add_row(*row, *([] if means is None else [f"{means[name].mean():.3g}"]))
+        table.add_row(*row, *([f"{means[name].mean():.3g}"] if means else []))
     Console().print(table)
     if "convention" in converted.metadata:
         print(f"convention: {converted.metadata['convention']}")
     if converted.left_out:
         print(f"left out, after relu4_1: {', '.join(converted.left_out)}")
-    if means is not None and not is_normalised(means):
+
+
+def _warn_unless_normalized(means: "Means") -> None:
+    from adain_jax.convert.activations import is_normalized
+
+    if not is_normalized(means):
         print(
             "warning: this VGG19 is not normalised (filters do not respond with about 1 on average); "
             "published decoders do not work with it and training suffers. Convert vgg_normalised, "
-            "or give --normalize FOLDER with some hundred photographs.",
+            "or give --normalize FOLDER with a few hundred photographs.",
             file=sys.stderr,
         )

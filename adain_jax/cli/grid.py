@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from adain_jax.cli.jobs import Job, Source
+from adain_jax.images import Pixels, save_picture
 from adain_jax.images.contact_sheet import contact_sheet, shrink
-from adain_jax.images.files import Pixels, save_picture
 
 MAX_CELLS = 12  # contents, and styles
 

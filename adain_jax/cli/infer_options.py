@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.command import UsageError
+from adain_jax.errors import UsageError
 
 # Other imports of this project stand in the functions that need them: they wait for NumPy, Pillow or
 # JAX, and --help must not.
@@ -219,7 +219,7 @@ def _check_for_clips(options: Options) -> None:
 
 
 def _check_clip_suffix(output: Path) -> None:
-    from adain_jax.images.files import SUFFIXES
+    from adain_jax.images import SUFFIXES
     from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
 
     if output.suffix.lower() in (VIDEO_SUFFIXES | SUFFIXES) - WRITABLE:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from adain_jax.cli.command import UsageError
 from adain_jax.cli.infer_options import Options, flag
-from adain_jax.images.files import SUFFIXES, PictureError, find_pictures, writable_format
+from adain_jax.errors import UsageError
+from adain_jax.images import SUFFIXES, PictureError, find_pictures, writable_format
 
 
 @dataclass(frozen=True, eq=False)

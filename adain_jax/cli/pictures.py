@@ -14,7 +14,7 @@ from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
-from adain_jax.images.files import (
+from adain_jax.images import (
     PictureError,
     Pixels,
     picture_size,

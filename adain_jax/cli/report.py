@@ -12,7 +12,7 @@ from typing import Any
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source
 from adain_jax.files import write_atomically
-from adain_jax.images.files import PictureError
+from adain_jax.images import PictureError, TooManyPixelsError
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Report:
     def fail(self, error: Exception | str) -> None:
         """Counts a failure and says it at once."""
         self.failures += 1
-        print(f"failed: {error}", file=sys.stderr)
+        print(f"failed: {_describe(error)}", file=sys.stderr)
 
     def found(
         self, inputs: Iterable[Source | PictureError], outcomes: dict[str, str]
@@ -61,20 +61,20 @@ class Report:
 
     def content_failed(self, content: Source, jobs: Iterable[Job], error: Exception) -> None:
         """Notes that a content cannot be used, and so none of its jobs be done."""
-        self.contents[str(content.path)] = str(error)
+        self.contents[str(content.path)] = _describe(error)
         self.fail(error)
         for job in jobs:
-            self.result(job, "failed", str(error))
+            self.result(job, "failed", _describe(error))
 
     def style_failed(self, style: Source, error: Exception) -> None:
         """Notes that a style cannot be used."""
-        self.styles[str(style.path)] = str(error)
+        self.styles[str(style.path)] = _describe(error)
         self.fail(error)
 
     def job_ended(self, job: Job, error: Exception | None) -> None:
         """Notes that a job is done, or says why it failed."""
         if error:
-            self.result(job, "failed", str(error))
+            self.result(job, "failed", _describe(error))
             self.fail(error)
         else:
             self.result(job, "done")
@@ -126,3 +126,10 @@ class Report:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(content, indent=1).encode())
+
+
+def _describe(error: Exception | str) -> str:
+    """An error in words, with the option of `infer.py` that helps, where there is one."""
+    if isinstance(error, TooManyPixelsError):
+        return f"{error} (--max-pixels raises it)"
+    return str(error)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from adain_jax.cli.command import UsageError
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, distinct, expand
 from adain_jax.cli.report import Report
 from adain_jax.color import coral
+from adain_jax.errors import UsageError
+from adain_jax.images import PictureError, Pixels, read_pixels
 from adain_jax.images.dtypes import to_float
-from adain_jax.images.files import PictureError, Pixels, read_pixels
 from adain_jax.inference.stream import prefetch
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style, StyleError, mix

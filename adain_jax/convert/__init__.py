@@ -9,14 +9,22 @@ import numpy as np
 
 from adain_jax import weights
 from adain_jax.convert import key_tables, sources
-from adain_jax.convert.errors import ConversionError
+from adain_jax.convert.errors import ConversionError, UnknownConventionError
 from adain_jax.weights import Kind, Layers
 
-__all__ = ["Convention", "ConversionError", "Converted", "convert", "fold_preprocessing"]
+__all__ = [
+    "Convention",
+    "ConversionError",
+    "Converted",
+    "UnknownConventionError",
+    "convert",
+    "fold_preprocessing",
+    "normalize_encoder",
+]
 
 Convention = Literal["unit", "torchvision", "caffe", "caffe-rgb"]
 
-# What a network expects, as a linear map of RGB in [0, 1]: x -> matrix @ x + offset.
+# What an encoder expects, as an affine map of RGB in [0, 1]: x -> matrix @ x + offset.
 _CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68])
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
 _IMAGENET_STD = np.array([0.229, 0.224, 0.225])
@@ -37,7 +45,7 @@ class Converted:
         layers: float32 {layer: {"kernel": (3, 3, c_in, c_out), "bias": (c_out,)}}; an encoder takes
             RGB in [0, 1].
         left_out: the source's keys of layers after relu4_1.
-        metadata: source name, its sha256 and (of an encoder) its convention.
+        metadata: the source's name, its sha256 and, for an encoder, its convention.
     """
 
     kind: Kind
@@ -55,22 +63,18 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
 
     Args:
         source: `.pth` (legacy or zip), `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel`.
-        convention: what pictures the source's encoder expects, where its names do not tell:
-            "unit" (RGB in [0, 1]), "torchvision" (RGB, ImageNet's mean and deviation), "caffe" (BGR
-            in 0..255 less the mean), "caffe-rgb" (the same in RGB order).
+        convention: which pictures the source's encoder expects, where its names do not tell:
+            "unit" (RGB in [0, 1]), "torchvision" (RGB, less ImageNet's mean, over its standard
+            deviation), "caffe" (BGR in 0..255, less the mean), "caffe-rgb" (the same in RGB order).
 
     Raises:
+        UnknownConventionError: the names do not tell which pictures the encoder expects.
         ConversionError: the file cannot be read, is refused, or is not such a network; every problem
             is listed, one a line.
     """
     path = Path(source)
     arrays = sources.read(path)
-    try:
-        network = key_tables.recognise(arrays)
-    except ConversionError as error:
-        raise ConversionError(
-            "\n".join(f"{path}: {line}" for line in str(error).splitlines())
-        ) from None
+    network = key_tables.match_layers(arrays, path)
     layers = network.layers
     metadata = {"source": path.name, "sha256": sources.sha256(path)}
     if network.kind == "vgg19-encoder":
@@ -78,7 +82,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
             matrix, offset = network.preprocessing
             metadata["convention"] = "1x1 layer, folded"
         else:
-            used = convention or _known_convention(path, arrays, network.naming)
+            used = convention or _convention_of(path, arrays, network.naming)
             matrix, offset = _PREPROCESSING[used]
             metadata["convention"] = used
         layers = {**layers, "conv1_1": fold_preprocessing(layers["conv1_1"], matrix, offset)}
@@ -89,13 +93,14 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
     return Converted(network.kind, layers, network.left_out, metadata)
 
 
-def normalised(converted: Converted, folder: Path) -> Converted:
+def normalize_encoder(converted: Converted, folder: Path) -> Converted:
     """The encoder with every filter scaled to a mean activation of 1 over a folder of pictures."""
-    from adain_jax.convert.activations import mean_activations, normalise
-    from adain_jax.images.files import find_pictures, read_picture
+    # JAX takes seconds to import, and only this needs it.
+    from adain_jax.convert.activations import mean_activations, normalize_filters
+    from adain_jax.images import find_pictures, read_picture
 
     pictures = (read_picture(path, size=256, crop=True) for path in find_pictures(folder))
-    layers = normalise(converted.layers, mean_activations(converted.layers, pictures))
+    layers = normalize_filters(converted.layers, mean_activations(converted.layers, pictures))
     metadata = {**converted.metadata, "normalised": f"mean activation 1 over {folder.name}"}
     return replace(converted, layers=layers, metadata=metadata)
 
@@ -103,14 +108,15 @@ def normalised(converted: Converted, folder: Path) -> Converted:
 def fold_preprocessing(
     layer: Mapping[str, np.ndarray], matrix: np.ndarray, offset: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """conv1_1 of x -> conv1_1(matrix @ x + offset): exact, as reflection padding only copies pixels."""
+    """The layer x -> layer(matrix @ x + offset): exact, as reflection padding only copies pixels."""
     kernel = layer["kernel"].astype(np.float64)
     bias = layer["bias"] + np.einsum("hwio,i->o", kernel, offset)
     return {"kernel": np.einsum("hwio,ij->hwjo", kernel, matrix), "bias": bias}
 
 
-def _known_convention(path: Path, arrays: Mapping[str, np.ndarray], names: str) -> Convention:
-    if names == "torchvision" and any("features." in key for key in arrays):
+def _convention_of(path: Path, arrays: Mapping[str, np.ndarray], naming: str) -> Convention:
+    """The convention that the names of a source's keys imply."""
+    if naming == "torchvision" and any("features." in key for key in arrays):
         return "torchvision"
     if any("block1_conv1" in key for key in arrays) or path.suffix == ".caffemodel":
         return "caffe"
@@ -119,7 +125,8 @@ def _known_convention(path: Path, arrays: Mapping[str, np.ndarray], names: str) 
         and weights.header(path.read_bytes()).get("format") == "adain-jax"
     ):
         return "unit"
-    raise ConversionError(
-        f"{path}: its names do not tell what pictures it expects; give --convention "
-        f"{{{','.join(get_args(Convention))}}}"
+    raise UnknownConventionError(
+        "its names do not tell which pictures it expects; the convention is one of "
+        + ", ".join(get_args(Convention)),
+        path,
     )

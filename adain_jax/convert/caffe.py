@@ -33,9 +33,9 @@ def read(path: Path) -> dict[str, np.ndarray]:
                 for part, blob in zip(("weight", "bias"), blobs, strict=False):
                     arrays[f"{name}.{part}"] = blob.reshape(-1) if part == "bias" else blob
     except (ValueError, IndexError) as error:
-        raise ConversionError(f"{path}: not a readable .caffemodel ({error})") from error
+        raise ConversionError(f"not a readable .caffemodel ({error})", path) from error
     if not arrays:
-        raise ConversionError(f"{path}: not a .caffemodel with weights")
+        raise ConversionError("not a .caffemodel with weights", path)
     return arrays
 
 

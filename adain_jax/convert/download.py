@@ -35,7 +35,8 @@ def download(url: str, folder: Path, *, md5: str) -> Path:
     except urllib.error.HTTPError as error:
         if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # else all is here
             raise ConversionError(
-                f"{url}: the server answers {error.code} {error.reason}"
+                f"the server answers {error.code} {error.reason}",
+                url,
             ) from error
     except (OSError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
@@ -44,12 +45,13 @@ def download(url: str, folder: Path, *, md5: str) -> Path:
             have = part.stat().st_size / 1e6
             again = f"{have:.0f} MB are here, the same command goes on from there"
         raise ConversionError(
-            f"{url}: cannot be fetched ({reason}); {again}. Or get the file on another machine "
-            f"and run `python convert_vgg.py {target.name}`"
+            f"cannot be fetched ({reason}); {again}. Or get the file on another machine "
+            f"and run `python convert_vgg.py {target.name}`",
+            url,
         ) from error
     if _md5(part) != md5:
         part.unlink()
-        raise ConversionError(f"{url}: has not the checksum of the published file; deleted")
+        raise ConversionError("has not the checksum of the published file; deleted", url)
     return part.replace(target)
 
 

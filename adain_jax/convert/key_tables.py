@@ -1,14 +1,15 @@
-"""From a source's key names to ours: which key is which layer, and which are left out.
+"""From a source's keys to our layers: which key is which layer, and which are left out.
 
 Two kinds of names are known. *Numbers* count the modules of a PyTorch or Torch7 `Sequential`; the
 tables below say which of them are convolutions. *Names* are caffe's `conv1_1` and Keras's
-`block1_conv1`, whatever comes around them. The layout of a kernel follows from its shape.
+`block1_conv1`, with any prefix and suffix. The layout of a kernel follows from its shape.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -29,14 +30,16 @@ _KEY = re.compile(
 )
 _CLASSIFIER = re.compile(r"(^|.*[./])(classifier\.\d+|fc\d|predictions)\b.*")
 
+Keys = dict[tuple[str, str], str]  # (the source's layer, "kernel" or "bias") -> key
+
 
 @dataclass(frozen=True)
-class Network:
-    """A recognised network: its layers in our layout, before any folding.
+class MatchedNetwork:
+    """A source's layers in our layout, before any folding.
 
     Attributes:
         kind: encoder or decoder.
-        naming: the names it came with, as a word for the reader.
+        naming: which key table matched, or "names".
         layers: kernels float64 (3, 3, c_in, c_out) and biases float64 (c_out,).
         preprocessing: kernel (3, 3) and bias (3,) of a 1x1 layer before conv1_1, if there was one.
         left_out: keys of the layers after relu4_1.
@@ -49,15 +52,39 @@ class Network:
     left_out: list[str]
 
 
-def recognise(arrays: Mapping[str, np.ndarray]) -> Network:
-    """Assigns every array to a layer.
+def match_layers(arrays: Mapping[str, np.ndarray], path: Path) -> MatchedNetwork:
+    """Assigns every array of the file at `path` to a layer.
 
     Raises:
         ConversionError: layers are missing, of another shape or not finite, or keys are unknown; all
             problems at once, one a line.
     """
-    parsed: dict[tuple[str, str], str] = {}  # (layer, part) -> key
-    unknown, left_out, problems = [], [], []
+    parsed, left_out, unknown, problems = _parse(arrays)
+    kind, naming, sources = _select_table(arrays, parsed, path)
+    layers, missing = _collect(arrays, parsed, kind, sources)
+    problems += missing
+    used = {(source, part) for source in sources.values() for part in ("kernel", "bias")}
+    preprocessing = None
+    if naming == "sequential encoder":
+        used |= {("0", "kernel"), ("0", "bias")}
+        try:
+            kernel, bias = (arrays[parsed["0", part]] for part in ("kernel", "bias"))
+            preprocessing = kernel.reshape(3, 3).astype(np.float64), bias.astype(np.float64)
+        except (KeyError, ValueError):
+            problems.append("module 0 must be the 1x1 layer, kernel (3, 3, 1, 1) and bias (3,)")
+    for source, part in parsed.keys() - used:
+        key = parsed[source, part]
+        (left_out if _is_deeper(source, kind, sources) else unknown).append(key)
+    problems += [f"{key}: not a part of {kind}" for key in sorted(unknown)]
+    if problems:
+        raise ConversionError("\n".join(problems), path)
+    return MatchedNetwork(kind, naming, layers, preprocessing, sorted(left_out, key=_natural))
+
+
+def _parse(arrays: Mapping[str, np.ndarray]) -> tuple[Keys, list[str], list[str], list[str]]:
+    """The keys by layer and part; those of a classifier, those that are unknown, and problems."""
+    parsed: Keys = {}
+    left_out, unknown, problems = [], [], []
     for key in arrays:
         match = _KEY.match(key)
         if _CLASSIFIER.match(key):
@@ -71,11 +98,16 @@ def recognise(arrays: Mapping[str, np.ndarray]) -> Network:
             if (layer, part) in parsed:
                 problems.append(f"{key} and {parsed[layer, part]} are both {layer}'s {part}")
             parsed[layer, part] = key
-    kind, naming, sources = _table(arrays, parsed)
+    return parsed, left_out, unknown, problems
 
+
+def _collect(
+    arrays: Mapping[str, np.ndarray], parsed: Keys, kind: Kind, sources: Mapping[str, str]
+) -> tuple[Layers, list[str]]:
+    """The layers in our layout, and what is wrong with them."""
     layers: Layers = {}
-    used: set[tuple[str, str]] = set()
     expected = shapes(kind)
+    problems = []
     for layer, part in product(_layers(kind), ("kernel", "bias")):
         shape = expected[f"{layer}.{part}"]
         own = layers.setdefault(layer, {})
@@ -83,7 +115,6 @@ def recognise(arrays: Mapping[str, np.ndarray]) -> Network:
         if found not in parsed:
             problems.append(f"{layer}: no {part} (of module {sources[layer]})")
             continue
-        used.add(found)
         array = _to_layout(arrays[parsed[found]], shape)
         if array is None:
             had = arrays[parsed[found]].shape
@@ -92,28 +123,13 @@ def recognise(arrays: Mapping[str, np.ndarray]) -> Network:
             problems.append(f"{parsed[found]}: holds values that are not finite")
         else:
             own[part] = array.astype(np.float64)
-
-    preprocessing = None
-    if naming == "sequential encoder":
-        used |= {("0", "kernel"), ("0", "bias")}
-        try:
-            kernel, bias = (arrays[parsed["0", part]] for part in ("kernel", "bias"))
-            preprocessing = kernel.reshape(3, 3).astype(np.float64), bias.astype(np.float64)
-        except (KeyError, ValueError):
-            problems.append("module 0 must be the 1x1 layer, kernel (3, 3, 1, 1) and bias (3,)")
-    for source, part in parsed.keys() - used:
-        key = parsed[source, part]
-        (left_out if _comes_later(source, kind, sources) else unknown).append(key)
-    problems += [f"{key}: not a part of {kind}" for key in sorted(unknown)]
-    if problems:
-        raise ConversionError("\n".join(problems))
-    return Network(kind, naming, layers, preprocessing, sorted(left_out, key=_natural))
+    return layers, problems
 
 
-def _table(
-    arrays: Mapping[str, np.ndarray], parsed: Mapping[tuple[str, str], str]
+def _select_table(
+    arrays: Mapping[str, np.ndarray], parsed: Keys, path: Path
 ) -> tuple[Kind, str, dict[str, str]]:
-    """The kind, the naming, and which of its layers is which of ours."""
+    """The kind, the naming, and the source's layer for each of ours."""
     numbers = {int(layer) for layer, part in parsed if layer.isdigit() and part == "kernel"}
     names = [layer for layer, part in parsed if not layer.isdigit() and part == "kernel"]
     if names:
@@ -123,13 +139,13 @@ def _table(
         return kind, "names", {layer: layer for layer in _layers(kind)}
     if not numbers:
         raise ConversionError(
-            "no layer names are known: expected numbers (0.weight), conv1_1 or block1_conv1"
+            "no layer names are known: expected numbers (0.weight), conv1_1 or block1_conv1", path
         )
 
-    def known(naming: str) -> int:
+    def matches(naming: str) -> int:
         return len(numbers & set(_NUMBERS[naming][1]))
 
-    naming = max(_NUMBERS, key=known)
+    naming = max(_NUMBERS, key=matches)
     kind, table = _NUMBERS[naming]
     return kind, naming, dict(zip(_layers(kind), map(str, table), strict=True))
 
@@ -143,7 +159,7 @@ def _layers(kind: Kind) -> list[str]:
 
 
 def _to_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """As HWIO, whether it came as that or as OIHW; None if it is neither."""
+    """An array in HWIO or OIHW as HWIO; None if it is neither."""
     if array.shape == shape:
         return array
     if len(shape) == 4 and array.shape == (shape[3], shape[2], *shape[:2]):
@@ -151,7 +167,7 @@ def _to_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
     return None
 
 
-def _comes_later(source: str, kind: Kind, sources: Mapping[str, str]) -> bool:
+def _is_deeper(source: str, kind: Kind, sources: Mapping[str, str]) -> bool:
     """Whether this is one of VGG19's layers after relu4_1."""
     if kind == "vgg19-decoder":
         return False

@@ -1,4 +1,4 @@
-"""Reading weight files of every kind into a flat {key: array}; the kind is told by the content."""
+"""Reading weight files of every kind as a flat {key: array}; the content tells the kind."""
 
 import hashlib
 import json
@@ -25,11 +25,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file:
             head = file.read(16)
     except FileNotFoundError:
-        raise ConversionError(f"{path}: no such file") from None
+        raise ConversionError("no such file", path) from None
     except OSError as error:
-        raise ConversionError(f"{path}: {error.strerror}") from error
+        raise ConversionError(error.strerror or str(error), path) from error
     if not head:
-        raise ConversionError(f"{path}: the file is empty")
+        raise ConversionError("the file is empty", path)
     if head[8:9] == b"{":  # a JSON header after its length
         return _read_safetensors(path)
     if head.startswith(_HDF5_MAGIC):
@@ -45,7 +45,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".caffemodel" or head[0] == 0x0A:  # the net's name comes first
         return caffe.read(path)
     raise ConversionError(
-        f"{path}: not a .pth, .t7, .npz, .h5, .safetensors or .caffemodel file by its content"
+        "not a .pth, .t7, .npz, .h5, .safetensors or .caffemodel file by its content",
+        path,
     )
 
 
@@ -66,7 +67,7 @@ def _tensors(value: Any, path: Path) -> dict[str, np.ndarray]:
         else {}
     )
     if not arrays:
-        raise ConversionError(f"{path}: holds no state dict of tensors")
+        raise ConversionError("holds no state dict of tensors", path)
     return arrays
 
 
@@ -84,7 +85,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        raise ConversionError(f"{path}: not a readable .npz file ({error})") from error
+        raise ConversionError(f"not a readable .npz file ({error})", path) from error
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -94,7 +95,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
     try:
         return load(path.read_bytes())
     except (SafetensorError, ValueError, KeyError, json.JSONDecodeError) as error:
-        raise ConversionError(f"{path}: not a readable .safetensors file ({error})") from error
+        raise ConversionError(f"not a readable .safetensors file ({error})", path) from error
 
 
 def _read_keras(path: Path) -> dict[str, np.ndarray]:
@@ -102,7 +103,8 @@ def _read_keras(path: Path) -> dict[str, np.ndarray]:
         import h5py
     except ImportError:
         raise ConversionError(
-            f"{path}: Keras files need h5py; pip install 'adain-jax[keras]'"
+            "Keras files need h5py; pip install 'adain-jax[keras]'",
+            path,
         ) from None
 
     arrays: dict[str, np.ndarray] = {}
@@ -110,12 +112,12 @@ def _read_keras(path: Path) -> dict[str, np.ndarray]:
     def visit(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
             if item.external or item.is_virtual:
-                raise ConversionError(f"{path}: {name} lies in another file, and is refused")
+                raise ConversionError(f"{name} lies in another file, and is refused", path)
             arrays[name] = item[()]
 
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)
     except (OSError, ValueError, RuntimeError, KeyError, MemoryError, TypeError) as error:
-        raise ConversionError(f"{path}: not a readable .h5 file ({error})") from error
+        raise ConversionError(f"not a readable .h5 file ({error})", path) from error
     return arrays

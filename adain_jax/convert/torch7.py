@@ -54,7 +54,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     except (ConversionError, OSError):
         raise
     except Exception as error:  # any byte can be wrong in a hostile file
-        raise ConversionError(f"{path}: not a readable binary .t7 file ({error})") from error
+        raise ConversionError(f"not a readable binary .t7 file ({error})", path) from error
     arrays = {}
     for index, module in enumerate(modules):
         weight, bias = module.fields.get("weight"), module.fields.get("bias")
@@ -66,7 +66,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         if bias is not None:
             arrays[f"{index}.bias"] = bias
     if not arrays:
-        raise ConversionError(f"{path}: holds no network with weights")
+        raise ConversionError("holds no network with weights", path)
     return arrays
 
 
@@ -92,7 +92,7 @@ class _Reader:
 
     def take(self, count: int) -> bytes:
         if not 0 <= count <= len(self.data) - self.position:
-            raise ConversionError(f"{self.path}: cut short, or not a binary .t7 file")
+            raise ConversionError("cut short, or not a binary .t7 file", self.path)
         start, self.position = self.position, self.position + count
         return self.data[start : self.position]
 
@@ -108,7 +108,7 @@ class _Reader:
     def value(self) -> Any:
         self.depth += 1
         if self.depth > _MAX_DEPTH:
-            raise ConversionError(f"{self.path}: nested too deeply")
+            raise ConversionError("nested too deeply", self.path)
         try:
             return self._value(self.int32())
         finally:
@@ -126,7 +126,7 @@ class _Reader:
             return self.int32() == 1
         if tag not in (_TABLE, _TORCH):
             what = "holds a function" if tag in (6, 7, 8) else "is not a binary .t7 file"
-            raise ConversionError(f"{self.path}: {what} (type {tag} at byte {self.position - 4})")
+            raise ConversionError(f"{what} (type {tag} at byte {self.position - 4})", self.path)
         index = self.int32()
         if index in self.known:
             return self.known[index]
@@ -166,7 +166,7 @@ class _Reader:
     def _tensor(self, dtype: str) -> np.ndarray:
         dimensions = self.int32()
         if not 0 <= dimensions <= 16:
-            raise ConversionError(f"{self.path}: a tensor of {dimensions} dimensions")
+            raise ConversionError(f"a tensor of {dimensions} dimensions", self.path)
         shape, strides = self.int64s(dimensions), self.int64s(dimensions)
         (offset,) = self.int64s(1)  # counted from 1
         storage = self.value()
@@ -174,9 +174,9 @@ class _Reader:
             return np.empty(0, dtype)
         last = offset - 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
         if min([offset - 1, *shape, *strides]) < 0 or last >= len(storage):
-            raise ConversionError(f"{self.path}: a tensor does not lie in its storage")
+            raise ConversionError("a tensor does not lie in its storage", self.path)
         if np.prod(shape, dtype=np.float64) > len(storage):
-            raise ConversionError(f"{self.path}: a tensor is larger than its storage")
+            raise ConversionError("a tensor is larger than its storage", self.path)
         view = np.lib.stride_tricks.as_strided(
             storage[offset - 1 :], shape, [s * storage.itemsize for s in strides]
         )

@@ -79,16 +79,16 @@ def read(path: Path) -> Any:
     except (ConversionError, OSError):
         raise
     except Exception as error:  # a hostile pickle can make the machine of pickle fail in any way
-        raise ConversionError(f"{path}: not a readable .pth file ({error})") from error
+        raise ConversionError(f"not a readable .pth file ({error})", path) from error
 
 
 def _read_zip(path: Path) -> Any:
     with zipfile.ZipFile(path) as archive:
         if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
-            raise ConversionError(f"{path}: unpacks to more than {MAX_BYTES >> 30} GiB")
+            raise ConversionError(f"unpacks to more than {MAX_BYTES >> 30} GiB", path)
         pickles = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
-            raise ConversionError(f"{path}: a zip file, but not one that torch.save wrote")
+            raise ConversionError("a zip file, but not one that torch.save wrote", path)
         root = pickles[0].split("/")[0]
         storages: dict[str, np.ndarray] = {}
 
@@ -105,7 +105,7 @@ def _read_zip(path: Path) -> Any:
 def _read_legacy(file: io.BufferedReader, path: Path) -> Any:
     # Four pickles (magic number, version, system, the object), then the storages' keys and data.
     if _Unpickler(file, path).load() != _LEGACY_MAGIC:
-        raise ConversionError(f"{path}: a pickle, but not one that torch.save wrote")
+        raise ConversionError("a pickle, but not one that torch.save wrote", path)
     _Unpickler(file, path).load()
     _Unpickler(file, path).load()
     unpickler = _Unpickler(file, path)
@@ -115,7 +115,7 @@ def _read_legacy(file: io.BufferedReader, path: Path) -> Any:
         storage = unpickler.storages[key]
         numel = int.from_bytes(file.read(8), "little", signed=True)
         if numel != storage.numel:
-            raise ConversionError(f"{path}: storage {key} has {numel} values, not {storage.numel}")
+            raise ConversionError(f"storage {key} has {numel} values, not {storage.numel}", path)
         data = file.read(numel * storage.type.itemsize) if numel < MAX_BYTES else b""
         storages[key] = storage.type.decode(data)
     return _resolve(result, lambda storage: storages[storage.key])
@@ -137,14 +137,15 @@ class _Unpickler(pickle.Unpickler):
         if module == "torch" and name in _DTYPES:
             return _StorageType(name)
         raise ConversionError(
-            f"{self.path}: names {module}.{name}, which could run code, and is refused; "
-            f"save a plain state_dict()"
+            f"names {module}.{name}, which could run code, and is refused; "
+            f"save a plain state_dict()",
+            self.path,
         )
 
     def persistent_load(self, pid: Any) -> _Storage:
         tag, kind, key, _, numel = pid[:5]
         if tag != "storage" or not isinstance(kind, _StorageType) or not isinstance(numel, int):
-            raise ConversionError(f"{self.path}: refers to {pid!r}, which is no storage")
+            raise ConversionError(f"refers to {pid!r}, which is no storage", self.path)
         return self.storages.setdefault(str(key), _Storage(str(key), kind, numel))
 
 

@@ -7,24 +7,25 @@ from typing import Annotated
 
 import tyro
 
-from adain_jax.cli.command import UsageError, run
+from adain_jax.cli.command import run
+from adain_jax.errors import UsageError
 
 
 @dataclass(frozen=True)
 class Pack:
     """Pack a folder of pictures into a TFDS data set (ArrayRecord) for training.
 
-    Interrupted, the same command goes on where it was.
+    After an interruption, the same command resumes.
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
     """A folder of pictures, searched recursively."""
     target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DST")]
-    """The data set's folder, to be given to train.py."""
+    """The folder of the data set to write, which train.py then reads."""
     size: int = 512
     """Shorter side of the packed pictures, in pixels."""
     quality: int = 90
-    """Of the JPEG files inside, 1 to 100."""
+    """Quality of the JPEG files inside, from 1 to 100."""
     debug: bool = False
     """Show a traceback on failure."""
 

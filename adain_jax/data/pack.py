@@ -10,7 +10,7 @@ from typing import Any
 
 from adain_jax.data.sources import DataError, import_tfds
 from adain_jax.files import atomic_path, write_atomically
-from adain_jax.images.files import PictureError, find_pictures, load_image, picture_size
+from adain_jax.images import PictureError, find_pictures, load_image, picture_size
 
 
 def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:
@@ -37,9 +37,9 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
     from rich.progress import track
 
     if target.exists():
-        raise DataError(f"{target}: exists already")
+        raise DataError("exists already", target)
     if source.resolve() in target.resolve().parents:
-        raise DataError(f"{target}: lies below {source}, and would be packed itself")
+        raise DataError(f"lies below {source}, and would be packed itself", target)
     paths = find_pictures(source)
     staging = target.with_name(target.name + ".partial")
     pictures = staging / "pictures"
@@ -70,7 +70,7 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
             else:
                 records.append(result)
     if not records:
-        raise DataError(f"{source}: no picture in this folder can be read")
+        raise DataError("no picture in this folder can be read", source)
     written = _write(records, staging / "tfds")
     written.rename(target)
     shutil.rmtree(staging)
@@ -80,7 +80,7 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
 def _check_settings(staging: Path, settings: dict[str, Any]) -> None:
     file = staging / "settings.json"
     if file.exists() and json.loads(file.read_text()) != settings:
-        raise DataError(f"{staging}: begun with other settings; delete it to start anew")
+        raise DataError("begun with other settings; delete it to start anew", staging)
     write_atomically(file, json.dumps(settings).encode())
 
 

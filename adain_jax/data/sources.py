@@ -12,11 +12,12 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from adain_jax.images.files import PictureError, find_pictures, load_image
+from adain_jax.errors import AdainError
+from adain_jax.images import PictureError, find_pictures, load_image
 
 
-class DataError(Exception):
-    """A source that cannot be used; the message names it and says why."""
+class DataError(AdainError):
+    """A source of pictures that cannot be used; `path` names it."""
 
 
 class Encoded(NamedTuple):
@@ -44,7 +45,7 @@ class Folder:
     def __init__(self, folder: Path):
         self._paths = find_pictures(folder)
         if not self._paths:
-            raise DataError(f"{folder}: no picture in this folder")
+            raise DataError("no picture in this folder", folder)
 
     def __len__(self) -> int:
         return len(self._paths)
@@ -66,21 +67,21 @@ class Dataset:
         if split is None:
             split = "train" if "train" in splits else splits[0] if len(splits) == 1 else None
         if split is None or split.split("[")[0] not in splits:
-            raise DataError(f"{spec}: has no such split; append @ and one of {', '.join(splits)}")
+            raise DataError(f"has no such split; append @ and one of {', '.join(splits)}", spec)
         features = builder.info.features
         images = [key for key in features if isinstance(features[key], tfds.features.Image)]
         key = "image" if "image" in images else images[0] if len(images) == 1 else None
         if key is None:
-            raise DataError(f"{spec}: has no feature called image, but {', '.join(features)}")
+            raise DataError(f"has no feature called image, but {', '.join(features)}", spec)
         self._spec, self._key = spec, key
         try:
             self._records = builder.as_data_source(
                 split=split, decoders={key: tfds.decode.SkipDecoding()}
             )
         except Exception as error:  # TFDS explains at length; its first line says it
-            raise DataError(f"{spec}: {str(error).strip().splitlines()[0]}") from error
+            raise DataError(str(error).strip().splitlines()[0], spec) from error
         if not len(self._records):
-            raise DataError(f"{spec}: the split {split} is empty")
+            raise DataError(f"the split {split} is empty", spec)
 
     def __len__(self) -> int:
         return len(self._records)
@@ -112,10 +113,10 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
     path = Path(place)
     if path.is_dir() and not (path / "dataset_info.json").exists():
         if split:
-            raise DataError(f"{spec}: {place} is a folder of pictures, which has no splits")
+            raise DataError(f"{place} is a folder of pictures, which has no splits", spec)
         return Folder(path)
     if not path.is_dir() and (path.is_absolute() or place.startswith(".")):
-        raise DataError(f"{place}: no such folder")
+        raise DataError("no such folder", place)
     tfds = import_tfds()
     where = f" in {data_dir}" if data_dir else ""
     try:
@@ -125,10 +126,10 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
             builder = tfds.builder(place, data_dir=data_dir)
     except Exception as error:  # for an unknown name TFDS lists all it knows
         raise DataError(
-            f"{place}: neither a folder nor a data set that TFDS has prepared{where}"
+            f"neither a folder nor a data set that TFDS has prepared{where}", place
         ) from error
     if not builder.info.splits:
-        raise DataError(f"{place}: TFDS knows this data set, but it is not prepared{where}")
+        raise DataError(f"TFDS knows this data set, but it is not prepared{where}", place)
     return Dataset(builder, split or None, spec)
 
 
@@ -186,17 +187,13 @@ class Pictures:
                 self._cache[candidate] = pixels, encoded.name
             return pixels, encoded.name
         name = self._source.read(0).name
-        raise DataError(f"{name}: neither this picture nor any other can be read")
+        raise DataError("neither this picture nor any other can be read", name)
 
 
 def decode(encoded: Encoded, *, size: int) -> Image.Image:
     """What `load_image` makes of a stored picture.
 
     Raises:
-        PictureError: it cannot be read; it is called by its name.
+        PictureError: it cannot be read.
     """
-    try:
-        return load_image(encoded.file, size=size)
-    except PictureError as error:  # which names a record by its buffer
-        reason = str(error).removeprefix(f"{encoded.file}: ")
-        raise PictureError(f"{encoded.name}: {reason}") from error
+    return load_image(encoded.file, size=size, name=encoded.name)

@@ -1,5 +1,44 @@
 """Pictures in and out: reading, writing, streaming of large ones, contact sheets."""
 
-from adain_jax.images.files import PictureError, read_picture, save_picture
+from adain_jax.images.color_modes import on_white
+from adain_jax.images.dtypes import Picture, Pixels
+from adain_jax.images.errors import NoRoomError, PictureError, TooManyPixelsError
+from adain_jax.images.formats import SUFFIXES, writable_format
+from adain_jax.images.pillow_settings import reading_settings
+from adain_jax.images.reading import (
+    MAX_PIXELS,
+    find_pictures,
+    load_image,
+    open_image,
+    picture_size,
+    read_mask,
+    read_picture,
+    read_pixels,
+    resized,
+    to_mask,
+)
+from adain_jax.images.writing import encode_picture, save_picture
 
-__all__ = ["PictureError", "read_picture", "save_picture"]
+__all__ = [
+    "MAX_PIXELS",
+    "SUFFIXES",
+    "NoRoomError",
+    "Picture",
+    "PictureError",
+    "Pixels",
+    "TooManyPixelsError",
+    "encode_picture",
+    "find_pictures",
+    "load_image",
+    "on_white",
+    "open_image",
+    "picture_size",
+    "read_mask",
+    "read_picture",
+    "read_pixels",
+    "reading_settings",
+    "resized",
+    "save_picture",
+    "to_mask",
+    "writable_format",
+]

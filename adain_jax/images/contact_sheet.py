@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from adain_jax.images.files import Picture, Pixels, to_bytes
+from adain_jax.images.dtypes import Picture, Pixels, to_float, to_uint8
 
 CELL = 256
 _LABEL = 22
@@ -19,9 +19,12 @@ def contact_sheet(
     *,
     cell: int = CELL,
 ) -> Picture:
-    """One picture, float32 (h, w, 3), of the given cells (row, column), on white.
+    """One picture, float32 (h, w, 3), of labelled rows and columns of pictures, on white.
 
-    Each is shrunk to fit a square of `cell` pixels; rows and columns are labelled, cells may lack.
+    Args:
+        cells: the pictures by (row, column); those that are missing stay white.
+        rows, columns: the labels.
+        cell: side in pixels of the square that each picture is shrunk to fit.
     """
     step = cell + _GAP
     width, height = len(columns) * step + _GAP, len(rows) * (step + _LABEL) + _LABEL + _GAP
@@ -44,12 +47,12 @@ def contact_sheet(
                 image = Image.fromarray(shrink(cells[row, column], cell))
                 left = _GAP + column * step + (cell - image.width) // 2
                 sheet.paste(image, (left, top + _LABEL + (cell - image.height) // 2))
-    return np.asarray(sheet, np.float32) / np.float32(255)
+    return to_float(np.asarray(sheet))
 
 
 def shrink(picture: Picture | Pixels, cell: int = CELL) -> Pixels:
     """A picture, float in [0, 1] or uint8, as uint8 (h, w, 3) that fits a square of `cell` pixels."""
-    step = max(picture.shape[:2]) // (16 * cell) + 1  # of huge pictures, some pixels are enough
-    image = Image.fromarray(to_bytes(picture[::step, ::step, :3]))
+    step = max(picture.shape[:2]) // (16 * cell) + 1  # some pixels of huge pictures are enough
+    image = Image.fromarray(to_uint8(picture[::step, ::step, :3]))
     image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
     return np.asarray(image)

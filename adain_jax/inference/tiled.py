@@ -37,7 +37,7 @@ from adain_jax.inference.tile_grid import (
 )
 from adain_jax.nn import bind
 from adain_jax.nn.network import Scale
-from adain_jax.style import AnyArray, Style, combine, statistics
+from adain_jax.style import AnyArray, Style, merge_statistics, statistics
 
 T = TypeVar("T")
 
@@ -196,7 +196,7 @@ def _encode(
         styles.append(jax.device_get(style))
         weights.append(np.asarray(weight))
     style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
-    return features, combine(style, np.concatenate(weights))
+    return features, merge_statistics(style, np.concatenate(weights))
 
 
 def _pad(x: AnyArray, shape: Size) -> np.ndarray:

@@ -15,8 +15,8 @@ from adain_jax.style import (
     adain,
     adain_regions,
     blend,
-    normalise_masks,
-    shrink_masks,
+    downsample_masks,
+    normalize_masks,
     statistics,
 )
 
@@ -78,7 +78,7 @@ class StyleNetwork(nnx.Module):
         if masks is None:
             return None
         masks, size = self.fit(jnp.asarray(masks), size)
-        return [normalise_masks(shrink_masks(masks, stride, size)) for stride in self.strides]
+        return [normalize_masks(downsample_masks(masks, stride, size)) for stride in self.strides]
 
     def __call__(
         self,
@@ -130,10 +130,10 @@ class StyleNetwork(nnx.Module):
         for i, (scale, style) in enumerate(zip(scales, self._split(styles), strict=True)):
             content = scale.features
             if regions is None:
-                stylised = adain(content, style, weights=scale.real, content_style=own[i])
+                stylised = adain(content, style, weights=scale.real, content_statistics=own[i])
             else:
                 stylised = adain_regions(
-                    content, style, regions[i], weights=scale.real, content_styles=own[i]
+                    content, style, regions[i], weights=scale.real, content_statistics=own[i]
                 )
             blended = blend(content, stylised, alpha).astype(content.dtype)
             transformed.append(Scale(blended, scale.size))

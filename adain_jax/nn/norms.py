@@ -21,7 +21,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from adain_jax.nn.layers import Frame
-from adain_jax.style import Style, adain, normalise, statistics
+from adain_jax.style import Style, adain, normalize, statistics
 
 
 class BatchNorm(nnx.Module):
@@ -44,7 +44,7 @@ class BatchNorm(nnx.Module):
             keep = self.momentum
             self.mean[...] = keep * self.mean[...] + (1 - keep) * mean
             self.var[...] = keep * self.var[...] + (1 - keep) * var
-        x = normalise(x, Style(mean, jnp.sqrt(var + 1e-5)))
+        x = normalize(x, Style(mean, jnp.sqrt(var + 1e-5)))
         return self.scale[...] * x + self.shift[...]
 
 
@@ -57,7 +57,7 @@ class InstanceNorm(nnx.Module):
 
     def __call__(self, x: Frame, style: None = None) -> Frame:
         """Normalises float (n, h, w, c)."""
-        return self.scale[...] * normalise(x, statistics(x)) + self.shift[...]
+        return self.scale[...] * normalize(x, statistics(x)) + self.shift[...]
 
 
 class ConditionalInstanceNorm(nnx.Module):

@@ -16,12 +16,12 @@ _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw the curves of one or more runs into one picture."""
+    """Plot the curves of one or more runs."""
 
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
     """Run folders."""
     output: Path = Path("curves.png")
-    """Where to write it."""
+    """The picture to write."""
     debug: bool = False
     """Show a traceback on failure."""
 
@@ -33,34 +33,37 @@ class Export:
     folder: _Run
     """A run folder."""
     step: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Of which checkpoint; by default the newest."""
+    """The step of the checkpoint; by default the latest."""
     output: Path = Path("decoder.safetensors")
-    """Where to write it."""
+    """The file to write."""
     half: bool = False
-    """In float16, as the weights that ship."""
+    """Write float16, as in the weights that ship with the package."""
     debug: bool = False
     """Show a traceback on failure."""
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """Write a decoder for train.py --init, each layer fitted in closed form to undo its mirror image in
-    the encoder: a minute instead of a thousand steps."""
+    """Write an initial decoder for train.py --init.
+
+    Each layer is fitted in closed form to invert the encoder's layer that it mirrors. This takes a
+    minute and saves about a thousand steps.
+    """
 
     content: _Source
-    """Photographs, as of train.py."""
+    """Photographs: a folder or a data set, as for train.py."""
     style: _Source
-    """Paintings, likewise."""
+    """Paintings: a folder or a data set."""
     encoder: Annotated[Path | None, _Path] = None
-    """Encoder weights; by default where convert_vgg.py wrote them."""
+    """Encoder weights; by default those that convert_vgg.py wrote."""
     pictures: int = 160
-    """How many to fit to, half of each kind: 6 GiB of memory for 160."""
+    """Number of pictures to fit to, half of each kind; 160 take 6 GiB of memory."""
     seed: int = 0
-    """Of the choice of pictures and crops."""
+    """The random seed for the choice of pictures and crops."""
     data_dir: Annotated[str | None, _Path] = None
-    """Where TFDS looks for data sets by name."""
+    """The folder in which TFDS looks for data sets by name."""
     output: Path = Path("mirror.safetensors")
-    """Where to write it."""
+    """The file to write."""
     debug: bool = False
     """Show a traceback on failure."""
 
@@ -146,9 +149,9 @@ def _mirror(options: Mirror) -> None:
     import numpy as np
 
     from adain_jax import weights
-    from adain_jax.cli.command import UsageError
     from adain_jax.data.pipeline import Batches
     from adain_jax.data.sources import Pictures, open_source
+    from adain_jax.errors import UsageError
     from adain_jax.training.closed_form_init import CROP, mirror
 
     if options.pictures < 2:

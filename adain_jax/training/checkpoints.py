@@ -12,16 +12,14 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from adain_jax import weights
+from adain_jax.errors import AdainError
 from adain_jax.training.config import Config
 from adain_jax.training.models import REGISTRY
 from adain_jax.training.step import State
 from adain_jax.weights import Layers
 
-# Orbax logs each of its steps through absl, failures with tracebacks; they are raised here too.
-logging.getLogger("absl").setLevel(logging.CRITICAL)
 
-
-class CheckpointError(Exception):
+class CheckpointError(AdainError):
     """A checkpoint that cannot be written or read; the message names it."""
 
 
@@ -58,6 +56,7 @@ class Checkpoints:
         )
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
+        logging.getLogger("absl").addFilter(self._is_critical)  # until `close`
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     @property
@@ -126,9 +125,20 @@ class Checkpoints:
         return Restored(State(batch_stats=state.pop("running"), **state), restored.data)
 
     def close(self) -> None:
-        """Waits and lets go of the folder."""
-        self.wait()
-        self._manager.close()
+        """Waits and lets go of the folder.
+
+        Raises:
+            CheckpointError: the last checkpoint could not be written.
+        """
+        try:
+            self.wait()
+            self._manager.close()
+        finally:
+            logging.getLogger("absl").removeFilter(self._is_critical)
+
+    def _is_critical(self, record: logging.LogRecord) -> bool:
+        """What absl may log: Orbax logs each of its steps, and with tracebacks what is raised too."""
+        return record.levelno >= logging.CRITICAL
 
 
 def export(state: State, path: Path, config: Config, *, half: bool = False) -> None:

@@ -14,126 +14,126 @@ _Source = tyro.conf.arg(metavar="SRC")
 class Config:
     """Train an AdaIN decoder, or the fast network, against the VGG19 encoder (section 6.2).
 
-    The same command goes on with an interrupted run. Ctrl-C and SIGTERM save and stop.
+    The same command resumes an interrupted run. Ctrl-C and SIGTERM save a checkpoint and stop.
 
     Example: python train.py --content coco --style wikiart --run-dir runs/paper
     """
 
     content: Annotated[str, _Source]
-    """Photographs: a folder, or a TFDS data set (a folder packed by `python -m adain_jax.data pack`, or
-    a name), a split after @."""
+    """Photographs: a folder, or a TFDS data set by name or folder (such as `python -m adain_jax.data
+    pack` writes). A split of a data set may follow after @."""
     style: Annotated[str, _Source]
-    """Paintings, likewise."""
+    """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]
-    """Where everything of the run goes."""
+    """The folder for everything that the run writes."""
     model: Literal["vgg19", "fast", "distilled"] = "vgg19"
-    """What is trained: the paper's decoder, the fast network, or the one distilled from VGG19."""
+    """What to train: the paper's decoder, the fast network, or the one distilled from VGG19."""
     encoder: Annotated[Path | None, _Path] = None
-    """Encoder weights; by default where convert_vgg.py wrote them."""
+    """Encoder weights; by default those that convert_vgg.py wrote."""
     init: Annotated[Path | None, _Path] = None
-    """Weights to begin with; by default random ones."""
+    """Initial weights; by default random ones."""
     data_dir: Annotated[str | None, _Path] = None
-    """Where TFDS looks for data sets by name."""
+    """The folder in which TFDS looks for data sets by name."""
 
     steps: int = 160_000
-    """Length of the run."""
+    """Number of training steps."""
     minutes: float = 0.0
-    """End the run after so many minutes of training, if that comes first; 0: only by --steps."""
+    """End the run after this many minutes of training, if that comes first; 0 means never."""
     batch_size: int = 8
-    """Pairs per step, over all devices and processes."""
+    """Number of pairs per step, over all devices and processes."""
     pairings: int = 1
-    """Pair each content with so many styles of its batch: more pairs for the same encoding."""
+    """Pair each content with this many styles of its batch: more pairs for the same encoding."""
     accumulate: int = 1
-    """Split each batch into so many parts, to fit it into memory; the step is the same."""
+    """Split each batch into this many parts to fit it into memory; the step stays the same."""
     resize: int = 512
     """Shorter side of the pictures before the crop, in pixels."""
     crop: int = 256
     """Side of the random crops, in pixels."""
     flip: bool = False
-    """Mirror half of the pictures."""
+    """Mirror half of the pictures at random."""
     augment_styles: bool = False
     """Change styles at random before they are encoded: hue, channels, contrast, gamma, grey, scale."""
     pictures: Literal["auto", "device", "stream"] = "auto"
-    """Where the pictures live: on the device, decoded once and cut there, or streamed from their
-    files. auto: on the device if it is an accelerator and they fit into a quarter of its memory."""
+    """Where the pictures are kept: on the device, decoded once and cropped there, or streamed from
+    their files. auto picks the device if it is an accelerator with enough free memory."""
     steps_per_dispatch: int = 0
-    """Steps in one program, so that an accelerator never waits for the host; 0: 10 on accelerators
-    with pictures on the device, else 1."""
+    """Number of steps in one compiled program; 0 means 10 with pictures on an accelerator, else 1."""
     cache_gib: float = 0.0
-    """Keep decoded pictures in memory, up to so many GiB for each source."""
+    """Keep up to this many GiB of decoded pictures in memory, for each of the two sources."""
     seed: int = 0
-    """Of the weights, the order and the crops."""
+    """The random seed for the weights, the order and the crops."""
 
     optimizer: Literal["adam", "muon"] = "adam"
-    """adam: the paper's; muon: orthogonalised momentum for the kernels, Adam for the biases."""
+    """adam is the paper's; muon uses orthogonalized momentum for kernels and Adam for biases."""
     learning_rate: float = 1e-4
-    """At the beginning."""
+    """The initial learning rate."""
     schedule: Literal["inverse", "cosine", "constant"] = "inverse"
-    """inverse: lr / (1 + 5e-5 step), the original release's; cosine: to 0 over the run."""
+    """How the learning rate decays: inverse is lr / (1 + 5e-5 step), as in the original release; cosine
+    reaches 0 at the end of the run."""
     reconstruct: int = 0
-    """Begin with so many steps as an auto-encoder: each picture in its own style, mean absolute
-    difference of pixels."""
+    """Train this many steps as an auto-encoder first: each picture in its own style, with the mean
+    absolute difference of pixels as the loss."""
     ramp: int = 0
-    """Then let the style weight grow geometrically from a tenth of itself over so many steps."""
+    """Then let the style weight grow geometrically from a tenth of its value over this many steps."""
     loss: Literal["original", "pytorch"] = "original"
-    """Style loss: original sums over channels, as the release; pytorch averages over them."""
+    """The style loss: original sums over channels, as the original release does; pytorch averages."""
     content_weight: float = 1.0
     """Weight of the content loss."""
     style_weight: float | None = None
-    """Of the style loss; by default 0.1 for original, 10 for pytorch."""
+    """Weight of the style loss; by default 0.1 for original and 10 for pytorch."""
     tv_weight: float = 0.0
     """Weight of the total variation of the result."""
     feature_weight: float = 0.0
-    """For distilled: weight of the squared difference of its features to VGG19's relu4_1."""
+    """For distilled: weight of the squared difference between its features and VGG19's relu4_1."""
     teacher: Annotated[Path | None, _Path] = None
     """A decoder of vgg19 for --teacher-weight; by default the converted one or the one that ships."""
     teacher_weight: float = 0.0
-    """Weight of the mean absolute difference of pixels to what the teacher paints of the same pair."""
+    """Weight of the mean absolute pixel difference from what the teacher paints of the same pair."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the convolutions; statistics and losses are always float32."""
+    """Precision of the convolutions; statistics and losses are always float32."""
     remat: bool = False
-    """Compute activations again in the backward pass, to save memory."""
+    """Recompute activations in the backward pass, to save memory."""
     ema: float = 0.0
-    """Also keep an exponential moving average of the decoder, with this decay, and export that."""
+    """Keep an exponential moving average of the decoder with this decay, and export it."""
 
     norm: Literal["none", "instance", "batch"] = "none"
-    """Normalisation layers in the decoder (section 7.2)."""
+    """Normalization layers in the decoder (section 7.2)."""
     transform: Literal["adain", "concat", "conditional"] = "adain"
-    """How style enters: AdaIN, concatenated features (section 7.2), or conditional instance
-    normalisation over the pictures of --style as fixed styles (section 3.3)."""
+    """How the style enters: by AdaIN, by concatenated features (section 7.2), or by conditional
+    instance normalization, where the pictures of --style are fixed styles (section 3.3)."""
     content_target: Literal["adain", "content"] = "adain"
-    """What the content loss compares with: the AdaIN output, or the content's features."""
+    """What the content loss compares with: the output of AdaIN, or the content's features."""
     style_statistic: Literal["moments", "gram"] = "moments"
     """What the style loss compares: means and standard deviations, or Gram matrices."""
 
     val_content: Annotated[str | None, _Source] = None
-    """Photographs to validate on; pair i is the i-th of each, by name."""
+    """Photographs to validate on; the i-th of them and the i-th painting, by name, make a pair."""
     val_style: Annotated[str | None, _Source] = None
     """Paintings to validate on."""
     val_size: int = 256
-    """Side of the central squares to validate on."""
+    """Side in pixels of the central squares to validate on."""
     val_every: int = 1000
-    """Steps between validations and sample sheets."""
+    """Number of steps between validations, each with a sheet of samples."""
     log_every: int = 10
-    """Steps between lines in metrics.jsonl."""
+    """Number of steps between lines in metrics.jsonl."""
     save_every: int = 1000
-    """Steps between checkpoints."""
+    """Number of steps between checkpoints."""
     save_minutes: float = 15.0
-    """Minutes between checkpoints, if that comes first."""
+    """Save a checkpoint after this many minutes, if that comes first."""
     keep: int = 3
-    """Checkpoints to keep."""
+    """Number of checkpoints to keep."""
     resume: bool = False
-    """Insist on going on with the run in --run-dir, which happens anyway where there is one."""
+    """Fail unless there is a run in --run-dir to resume; one that is there is resumed anyway."""
     tensorboard: bool = False
-    """Also write TensorBoard events (extra `tensorboard`)."""
+    """Also write TensorBoard events (needs the extra `tensorboard`)."""
 
     coordinator: str | None = None
-    """HOST:PORT of process 0, with several processes; on clusters that JAX knows (Slurm, TPU pods)
-    give --num-processes 0 and it is found."""
+    """HOST:PORT of process 0 if several processes train together. On clusters that JAX detects (Slurm,
+    TPU pods), give --num-processes 0 instead."""
     num_processes: int = 1
-    """How many processes train together; 0 finds out."""
+    """Number of processes that train together; 0 detects it."""
     process_id: int = 0
-    """Which of them this is."""
+    """The number of this process, from 0."""
     debug: bool = False
     """Show a traceback on failure."""
 

@@ -16,9 +16,9 @@ import jax
 import numpy as np
 
 from adain_jax import weights
-from adain_jax.cli.command import UsageError
 from adain_jax.data.pipeline import Batch, Batches, prefetch
 from adain_jax.data.sources import Pictures, open_source
+from adain_jax.errors import AdainError, UsageError
 from adain_jax.images import save_picture
 from adain_jax.inference.memory import free_memory
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
@@ -35,7 +35,7 @@ PICTURES_SHARE = 4  # of the free memory of a device, its pictures take a quarte
 STEPS_PER_DISPATCH = 10
 
 
-class TrainingError(Exception):
+class TrainingError(AdainError):
     """A run that cannot go on; the message says where and why."""
 
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from adain_jax import evaluation, weights
 from adain_jax.data.sources import open_source
+from adain_jax.errors import AdainError
 from adain_jax.evaluation import read_pairs
 from adain_jax.files import write_atomically
-from adain_jax.images import save_picture
+from adain_jax.images import Picture, save_picture
 from adain_jax.images.contact_sheet import contact_sheet
-from adain_jax.images.files import Picture
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.training.config import Config
 from adain_jax.training.loop import train
@@ -32,7 +32,7 @@ SMOKE = {"steps": 3, "batch_size": 2, "crop": 32, "resize": 64, "reconstruct": 0
 """What replaces a leg's options in a trial run: everything happens, and nothing takes long."""
 
 
-class RecipeError(Exception):
+class RecipeError(AdainError):
     """A recipe that cannot be followed; the message names it."""
 
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adain_jax.errors import AdainError
 from adain_jax.files import atomic_path, write_atomically
 from adain_jax.training.config import Config
 
 
-class RunError(Exception):
+class RunError(AdainError):
     """A run folder that cannot be used; the message names it."""
 
 

@@ -11,8 +11,8 @@ from jaxtyping import Array, Float
 
 from adain_jax.data.sources import Source
 from adain_jax.evaluation import mean, measure, read_pairs
+from adain_jax.images import Picture
 from adain_jax.images.contact_sheet import contact_sheet
-from adain_jax.images.files import Picture
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.training.config import Config

@@ -9,6 +9,8 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from jaxtyping import Int, UInt8
 
+from adain_jax.images.dtypes import to_float
+
 Pixels = UInt8[np.ndarray, "h w 3"]
 
 # From the matrix numbers of video files (ITU-T H.273) to the names of the library that converts.
@@ -62,7 +64,7 @@ def to_rgb(frame: VideoFrame, color: Color, converter: VideoReformatter) -> Pixe
         interpolation=_EXACT,
     ).to_ndarray()
     if transparent:
-        opacity = rgb[..., 3:] / np.float32(255)
+        opacity = to_float(rgb[..., 3:])
         rgb = (rgb[..., :3] * opacity + 255 * (1 - opacity) + 0.5).astype(np.uint8)
     return rgb
 

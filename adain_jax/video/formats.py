@@ -1,6 +1,6 @@
 """The files that hold clips, by their suffixes. Nothing here needs PyAV."""
 
-from adain_jax.images.files import SUFFIXES as PICTURE_SUFFIXES
+from adain_jax.images import SUFFIXES as PICTURE_SUFFIXES
 
 # FFmpeg's names of the containers that are written.
 CONTAINERS = {

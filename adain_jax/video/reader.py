@@ -16,7 +16,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from PIL import Image
 
-from adain_jax.images.files import (
+from adain_jax.images import (
     MAX_PIXELS,
     SUFFIXES,
     PictureError,
@@ -25,6 +25,7 @@ from adain_jax.images.files import (
     on_white,
     open_image,
     picture_size,
+    reading_settings,
     resized,
 )
 from adain_jax.video.color import (
@@ -124,10 +125,10 @@ def opened(path: Path) -> Iterator[InputContainer]:
             what = "damaged video"
             yield container
     except (av.error.FileNotFoundError, av.error.PermissionError) as error:
-        raise VideoError(f"{path}: {error.strerror}") from error
+        raise VideoError(error.strerror or str(error), path) from error
     except (av.FFmpegError, ValueError) as error:
         detail = error.strerror if isinstance(error, av.FFmpegError) else str(error)
-        raise VideoError(f"{path}: {what} ({detail})") from error
+        raise VideoError(f"{what} ({detail})", path) from error
 
 
 def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
@@ -139,7 +140,7 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         resized(stored, size, path, max_pixels)  # before anything is decoded
         first = next(_decode(container, stream), None)
         if first is None:
-            raise VideoError(f"{path}: no frames")
+            raise VideoError("no frames", path)
         matrix = display_matrix(first)
         shown = (first.width, first.height)
         aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -159,7 +160,7 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         with opened(path) as container:
             for frame in _decode(container, _video_stream(container, path)):
                 if (frame.width, frame.height) != (first.width, first.height):
-                    raise VideoError(f"{path}: the frames change their size")
+                    raise VideoError("the frames change their size", path)
                 if frame.pts is None:
                     pts = last.pts + last.duration if last else 0
                 else:
@@ -188,7 +189,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic and stream.codec_context:
             return stream
-    raise VideoError(f"{path}: no video in this file")
+    raise VideoError("no video in this file", path)
 
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
@@ -202,13 +203,13 @@ def _count_frames(container: InputContainer, path: Path) -> int:
     count, end = 0, 0.0
     for packet in container.demux():
         if packet.is_corrupt:
-            raise VideoError(f"{path}: damaged or cut off after {end:.1f} s")
+            raise VideoError(f"damaged or cut off after {end:.1f} s", path)
         if packet.pts is not None and packet.time_base:
             end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
         count += packet.stream is stream and packet.size > 0 and not packet.is_discard
     start, promised = ((x or 0) / av.time_base for x in (container.start_time, container.duration))
     if end - min(start, 0) < promised - _CUT_OFF:
-        raise VideoError(f"{path}: cut off after {end:.1f} of {promised:.1f} s")
+        raise VideoError(f"cut off after {end:.1f} of {promised:.1f} s", path)
     return count
 
 
@@ -219,20 +220,23 @@ def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
     def images() -> Iterator[tuple[Image.Image, int]]:
         """Each picture with its milliseconds."""
         try:
-            with open_image(path) as image:
-                for index in range(getattr(image, "n_frames", 1)):
-                    image.seek(index)
-                    image.load()
+            with open_image(path, path) as image:
+                with reading_settings():
+                    count = getattr(image, "n_frames", 1)
+                for index in range(count):
+                    with reading_settings():
+                        image.seek(index)
+                        image.load()
                     duration = round(image.info.get("duration", 0))
                     yield image, duration if duration > 10 else 100  # as browsers do
         except PictureError:
             raise
         except Exception as error:  # decoders fail in their own ways on damaged files
-            raise VideoError(f"{path}: damaged picture ({error})") from error
+            raise VideoError(f"damaged picture ({error})", path) from error
 
-    with open_image(path) as image:
+    with reading_settings(), open_image(path, path) as image:
         if image.format != "GIF" and not getattr(image, "is_animated", False):
-            raise VideoError(f"{path}: a still picture, not a clip")
+            raise VideoError("a still picture, not a clip", path)
         target = resized(image.size, size, path, max_pixels)
     loops, durations = zip(
         *((i.info.get("loop"), duration) for i, duration in images()), strict=True
@@ -261,19 +265,19 @@ def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
 def _open_folder(path: Path, size: int, max_pixels: int, fps: float) -> Clip:
     paths = sorted(find_pictures(path), key=_natural)
     if not paths:
-        raise VideoError(f"{path}: no picture in this folder")
+        raise VideoError("no picture in this folder", path)
     reading: dict[str, Any] = {"size": size, "max_pixels": max_pixels}
     height, width = picture_size(paths[0], **reading)
     for other in paths[1:]:
         if picture_size(other, **reading) != (height, width):
-            raise VideoError(f"{other}: not {width} x {height} pixels, as {paths[0].name} is")
+            raise VideoError(f"not {width} x {height} pixels, as {paths[0].name} is", other)
     rate = Fraction(fps).limit_denominator(1001)
 
     def frames() -> Iterator[Frame]:
         for index, picture in enumerate(paths):
             pixels = np.asarray(load_image(picture, **reading))
             if pixels.shape[:2] != (height, width):
-                raise VideoError(f"{picture}: changed while it was used")
+                raise VideoError("changed while it was used", picture)
             yield Frame(pixels, index, 1)
 
     color = Color.of_pictures(height, width)

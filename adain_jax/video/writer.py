@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from adain_jax.files import atomic_path
-from adain_jax.images.files import save_picture
+from adain_jax.images import save_picture
 from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
 from adain_jax.video.formats import CONTAINERS
@@ -147,15 +147,14 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
 def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
     strangers = [p for p in path.glob("*") if not re.fullmatch(r"\d{6,}\.\w+", p.name)]
     if strangers:
-        raise VideoError(f"{path}: holds other files than frames; move them or it away")
+        raise VideoError("holds other files than frames; move them or it away", path)
     folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
     count = 0
 
     def write(frame: Frame) -> None:
         nonlocal count
         count += 1
-        picture = frame.pixels / np.float32(255)
-        save_picture(picture, folder / f"{count:06}{suffix}", quality=quality)
+        save_picture(frame.pixels, folder / f"{count:06}{suffix}", quality=quality)
 
     try:
         folder.mkdir()
@@ -164,7 +163,7 @@ def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
             shutil.rmtree(path)
         folder.replace(path)
     except OSError as error:
-        raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
+        raise VideoError(f"cannot be written ({error.strerror})", path) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -181,4 +180,4 @@ def _created(
         ):
             yield output
     except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path}: cannot be written ({error.strerror})") from error
+        raise VideoError(f"cannot be written ({error.strerror})", path) from error

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from adain_jax.errors import AdainError
 from adain_jax.files import write_atomically
 
 Model = Literal["fast", "distilled", "vgg19"]
@@ -21,8 +22,8 @@ Layers = dict[str, Any]
 """The parameters of a network: nested by the names of its layers, down to `kernel` and `bias`."""
 
 
-class WeightsError(Exception):
-    """A weights file that is missing or not what it should be; the message says what and where."""
+class WeightsError(AdainError):
+    """A weights file that is missing or not what it should be; `path` names it."""
 
 
 def shapes(kind: Kind) -> dict[str, tuple[int, ...]]:
@@ -80,25 +81,27 @@ def read(path: str | Path, kind: Kind) -> Layers:
             "vgg19-encoder": "; `python convert_vgg.py --download` fetches and converts one",
             "vgg19-decoder": "; `python convert_vgg.py FILE` converts a published one",
         }[kind]
-        raise WeightsError(f"{path}: no such file{remedy}") from None
+        raise WeightsError(f"no such file{remedy}", path) from None
     except OSError as error:
-        raise WeightsError(f"{path}: {error.strerror}") from error
+        raise WeightsError(error.strerror or str(error), path) from error
     try:
         arrays = load(data)
         metadata = header(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"{path}: not a safetensors file; run `python convert_vgg.py {path}` if it holds "
-            f"published weights"
+            f"not a safetensors file; run `python convert_vgg.py {path}` if it holds "
+            f"published weights",
+            path,
         ) from error
     if metadata.get("kind") != kind:
         raise WeightsError(
-            f"{path}: holds {metadata.get('kind', 'weights of another project')}, not {kind}"
-            + ("" if "kind" in metadata else f"; run `python convert_vgg.py {path}` on it")
+            f"holds {metadata.get('kind', 'weights of another project')}, not {kind}"
+            + ("" if "kind" in metadata else f"; run `python convert_vgg.py {path}` on it"),
+            path,
         )
     problems = check(arrays, kind)
     if problems:
-        raise WeightsError(f"{path}: " + "; ".join(problems))
+        raise WeightsError("; ".join(problems), path)
     return nest({key: array.astype(np.float32) for key, array in arrays.items()})
 
 
@@ -111,7 +114,7 @@ def write(
     arrays = {key: np.ascontiguousarray(array) for key, array in flatten(layers).items()}
     problems = check(arrays, kind)
     if problems:
-        raise WeightsError(f"{path}: " + "; ".join(problems))
+        raise WeightsError("; ".join(problems), path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, save(arrays, {"format": "adain-jax", "kind": kind, **(metadata or {})}))
 

@@ -1,0 +1,24 @@
+"""The errors that this package raises on purpose all derive from `AdainError`."""
+
+from pathlib import Path
+
+
+class AdainError(Exception):
+    """Something that the caller can put right; a traceback would not help.
+
+    Attributes:
+        reason: what is wrong, in the library's terms.
+        path: the file, folder or data set that it is about, if it is about one.
+    """
+
+    def __init__(self, reason: str, path: str | Path | None = None):
+        super().__init__(reason, path)
+        self.reason = reason
+        self.path = path
+
+    def __str__(self) -> str:
+        return self.reason if self.path is None else f"{self.path}: {self.reason}"
+
+
+class UsageError(AdainError):
+    """Options that do not fit together."""

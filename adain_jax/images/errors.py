@@ -1,0 +1,15 @@
+"""What goes wrong when pictures are read and written."""
+
+from adain_jax.errors import AdainError
+
+
+class PictureError(AdainError):
+    """A picture that cannot be read or written; `path` names it."""
+
+
+class TooManyPixelsError(PictureError):
+    """A picture, stored or resized, with more pixels than the caller allows."""
+
+
+class NoRoomError(AdainError):
+    """The temporary folder has no room for a picture; the message names the folder."""

@@ -1,0 +1,243 @@
+"""Reading pictures, with errors that say what is wrong with a file.
+
+Inside the project a picture is float32 (h, w, 3), RGB in [0, 1] with sRGB's transfer curve.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Float
+from PIL import Image, UnidentifiedImageError
+
+from adain_jax.images import streaming
+from adain_jax.images.color_modes import to_rgb
+from adain_jax.images.dtypes import Picture, Pixels, to_float
+from adain_jax.images.errors import NoRoomError, PictureError, TooManyPixelsError
+from adain_jax.images.formats import READABLE, SUFFIXES
+from adain_jax.images.orientation import orientation, upright, upright_size
+from adain_jax.images.pillow_settings import reading_settings
+
+MAX_PIXELS = 1 << 28  # 16384 x 16384
+
+Name = str | Path
+
+
+def read_picture(
+    path: str | Path,
+    *,
+    size: int = 0,
+    crop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    keep_alpha: bool = False,
+) -> Picture:
+    """Reads a picture of any kind as float32 (h, w, 3) in [0, 1], upright, in sRGB.
+
+    Grayscale, palette, 16-bit, CMYK and LAB pictures are converted, color profiles are applied,
+    animations are reduced to their first frame, and transparent pixels are laid on white.
+
+    Args:
+        path: a JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF, PPM, TGA or JPEG 2000 file.
+        size: length of the shorter side in pixels, keeping the aspect ratio; 0 keeps the size.
+        crop: cut out the central square.
+        max_pixels: refuse pictures with more pixels, stored or resized.
+        keep_alpha: return (h, w, 4) if the picture has transparency; its colors are then those
+            stored, and white where it is fully transparent.
+
+    Raises:
+        PictureError: the file is missing, empty, damaged, too large, or not a picture.
+    """
+    image = load_image(path, size=size, crop=crop, max_pixels=max_pixels, keep_alpha=keep_alpha)
+    return to_float(np.asarray(image))
+
+
+def read_pixels(
+    path: str | Path,
+    *,
+    size: int = 0,
+    crop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    keep_alpha: bool = False,
+) -> Pixels:
+    """What `read_picture` reads, as uint8 (h, w, 3) or (h, w, 4).
+
+    Large plain TIFF and PNG files that keep their size are read in strips of rows, see
+    `adain_jax.images.streaming`; the array then maps a temporary file.
+
+    Raises:
+        PictureError: as `read_picture`, or the temporary folder is full.
+    """
+    with _opened(path, path) as image:
+        target = _target_size(image, size, path, max_pixels)
+        unchanged = target == image.size and not crop and orientation(image) == 1
+        if unchanged and streaming.can_read(image):
+            return streaming.read(path, image)
+        return np.asarray(_load(image, target, crop=crop, keep_alpha=keep_alpha))
+
+
+def load_image(
+    file: str | Path | BinaryIO,
+    *,
+    size: int = 0,
+    crop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    keep_alpha: bool = False,
+    name: Name | None = None,
+) -> Image.Image:
+    """What `read_picture` reads, as an 8-bit Pillow image in mode RGB or RGBA.
+
+    Args:
+        file: a path, or an open file.
+        size, crop, max_pixels, keep_alpha: as `read_picture`.
+        name: what errors call an open file.
+
+    Raises:
+        PictureError: as `read_picture`.
+    """
+    if name is None:
+        name = file if isinstance(file, str | Path) else str(file)
+    with _opened(file, name) as image:
+        target = _target_size(image, size, name, max_pixels)
+        return _load(image, target, crop=crop, keep_alpha=keep_alpha)
+
+
+def read_mask(
+    path: str | Path,
+    shape: tuple[int, int],
+    *,
+    size: int = 0,
+    crop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Float[np.ndarray, "h w"]:
+    """A picture's luminance in [0, 1] as a mask of `shape` (height, width); white is 1.
+
+    `size`, `crop` and `max_pixels` are those of the picture it masks.
+
+    Raises:
+        PictureError: as `read_picture`.
+    """
+    return to_mask(load_image(path, size=size, crop=crop, max_pixels=max_pixels), shape)
+
+
+def to_mask(image: Image.Image, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
+    """An RGB image's luminance in [0, 1], resized to `shape` (height, width)."""
+    resized = image.convert("L").resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+    return to_float(np.asarray(resized))
+
+
+def picture_size(
+    path: str | Path, *, size: int = 0, crop: bool = False, max_pixels: int = MAX_PIXELS
+) -> tuple[int, int]:
+    """(height, width) of what `read_picture` would give, from the file's header alone.
+
+    Raises:
+        PictureError: as `read_picture`, as far as the header tells.
+    """
+    with _opened(path, path) as image:
+        width, height = _target_size(image, size, path, max_pixels)
+    return (min(width, height),) * 2 if crop else (height, width)
+
+
+def find_pictures(folder: str | Path) -> list[Path]:
+    """All files below a folder with a picture's suffix, sorted; hidden ones are passed over.
+
+    Raises:
+        PictureError: it is not a folder.
+    """
+    if not Path(folder).is_dir():
+        raise PictureError("not a folder", folder)
+    found = []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(parent, name)
+            for name in files
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
+        ]
+    return sorted(found)
+
+
+def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
+    """An undecoded Pillow image in one of the safe formats.
+
+    Decode it within `reading_settings`. Errors call the file by its `name`.
+
+    Raises:
+        PictureError: the file is missing or not a picture.
+    """
+    Image.init()
+    try:
+        with reading_settings():
+            return Image.open(file, formats=[one for one in READABLE if one in Image.OPEN])
+    except UnidentifiedImageError:
+        empty = isinstance(file, str | Path) and Path(file).stat().st_size == 0
+        reason = "the file is empty" if empty else "not a picture that can be read"
+        raise PictureError(reason, name) from None
+    except FileNotFoundError:
+        raise PictureError("no such file", name) from None
+    except IsADirectoryError:
+        raise PictureError("a folder, not a picture", name) from None
+    except OSError as error:
+        raise PictureError(error.strerror or str(error), name) from error
+
+
+def resized(size: tuple[int, int], shorter: int, name: Name, max_pixels: int) -> tuple[int, int]:
+    """Width and height with a shorter side of `shorter` pixels; 0 keeps `size`.
+
+    Raises:
+        TooManyPixelsError: either size has more than `max_pixels`.
+    """
+    _check_pixels(size, name, max_pixels)
+    if not shorter:
+        return size
+    scale = shorter / min(size)
+    width, height = max(shorter, round(size[0] * scale)), max(shorter, round(size[1] * scale))
+    _check_pixels((width, height), name, max_pixels)
+    return width, height
+
+
+@contextmanager
+def _opened(file: str | Path | BinaryIO, name: Name) -> Iterator[Image.Image]:
+    """An undecoded image; whatever goes wrong in reading it becomes a `PictureError`."""
+    try:
+        with reading_settings(), open_image(file, name) as image:
+            yield image
+    except PictureError:
+        raise
+    except NoRoomError as error:
+        raise PictureError(error.reason, name) from error
+    except Exception as error:  # decoders fail in their own ways on damaged files
+        raise PictureError(f"damaged picture ({' '.join(str(error).split())})", name) from error
+
+
+def _target_size(image: Image.Image, size: int, name: Name, max_pixels: int) -> tuple[int, int]:
+    """Width and height that an undecoded picture will have, upright and resized."""
+    _check_pixels(image.size, name, max_pixels)  # first: finding the orientation may decode it
+    return resized(upright_size(image), size, name, max_pixels)
+
+
+def _check_pixels(size: tuple[int, int], name: Name, max_pixels: int) -> None:
+    if size[0] * size[1] > max_pixels:
+        reason = f"{size[0]} x {size[1]} pixels are more than the limit of {max_pixels}"
+        raise TooManyPixelsError(reason, name)
+
+
+def _load(
+    image: Image.Image, target: tuple[int, int], *, crop: bool, keep_alpha: bool
+) -> Image.Image:
+    """An open image upright, in RGB or RGBA, of the size `target` (width, height) before `crop`."""
+    if image.format in ("JPEG", "MPO") and target != upright_size(image):
+        shorter = min(target)  # the decoder halves as long as both sides stay above this
+        image.draft(None, (shorter, shorter))
+    image.load()
+    image = to_rgb(upright(image), keep_alpha)
+    if (image.width, image.height) != target:
+        image = image.resize(target, Image.Resampling.LANCZOS)
+    if crop:
+        side = min(target)
+        left, top = (target[0] - side) // 2, (target[1] - side) // 2
+        image = image.crop((left, top, left + side, top + side))
+    return image

@@ -1,0 +1,54 @@
+"""Writing pictures, whole or not at all."""
+
+import io
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image
+
+from adain_jax.files import atomic_path
+from adain_jax.images import streaming
+from adain_jax.images.color_modes import on_white
+from adain_jax.images.dtypes import Picture, Pixels, to_uint8
+from adain_jax.images.errors import PictureError
+from adain_jax.images.formats import OPAQUE, encoder_options, writable_format
+
+
+def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 95) -> None:
+    """Writes a picture (h, w, 3) or (h, w, 4), atomically.
+
+    Args:
+        picture: uint8, or float in [0, 1], which is clipped and rounded to 8 bits.
+        path: the suffix chooses the format; formats without transparency get it laid on white.
+        quality: of JPEG, WebP and AVIF, 1 to 100.
+
+    Raises:
+        PictureError: the suffix is not known, or the file cannot be written.
+    """
+    path = Path(path)
+    format_ = writable_format(path)
+    pixels = to_uint8(picture)
+    try:
+        with atomic_path(path) as temporary:
+            if streaming.can_write(pixels, format_):
+                streaming.write(pixels, temporary, format_)
+            else:
+                _save(pixels, temporary, format_, quality)
+    except (OSError, ValueError) as error:
+        reason = isinstance(error, OSError) and error.strerror
+        reason = reason or " ".join(str(error).split())
+        raise PictureError(f"cannot be written ({reason})", path) from error
+
+
+def encode_picture(picture: Picture | Pixels, format_: str, *, quality: int = 95) -> bytes:
+    """The bytes of the file that `save_picture` would write, in a format by Pillow's name."""
+    file = io.BytesIO()
+    _save(to_uint8(picture), file, format_, quality)
+    return file.getvalue()
+
+
+def _save(pixels: Pixels, file: Path | BinaryIO, format_: str, quality: int) -> None:
+    image = Image.fromarray(pixels)
+    if image.mode == "RGBA" and format_ in OPAQUE:
+        image = on_white(image)
+    image.save(file, format_, **encoder_options(format_, quality))
