@@ -8,14 +8,14 @@ convention counts as much as with w / C in the sum convention.
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from adain_jax.nn.layers import Frame
+from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Taps
 from adain_jax.style import Style, adain, statistics
 
 Scalar = Float[Array, ""]
 
 
-def content_loss(features: Frame, target: Frame) -> Scalar:
+def content_loss(features: Features, target: Features) -> Scalar:
     """Equation 12: mean squared difference of relu4_1 to the target."""
     return jnp.mean(jnp.square(features.astype(jnp.float32) - target.astype(jnp.float32)))
 
@@ -40,7 +40,7 @@ def gram_losses(
 ) -> dict[str, Scalar]:
     """Gatys et al.'s style loss per layer: squared differences of Gram matrices (per position)."""
 
-    def gram(x: Frame) -> Float[Array, "n c c"]:
+    def gram(x: Features) -> Float[Array, "n c c"]:
         x = x.astype(jnp.float32)
         return jnp.einsum("nhwc,nhwd->ncd", x, x) / (x.shape[1] * x.shape[2])
 
@@ -53,7 +53,7 @@ def gram_losses(
 
 def adain_losses(
     taps: Taps,
-    content_relu4_1: Frame,
+    content_relu4_1: Features,
     style_taps: Taps,
     *,
     content_target: str = "adain",
@@ -88,12 +88,12 @@ def adain_losses(
     }
 
 
-def pixel_loss(pictures: Frame, target: Frame) -> Scalar:
+def pixel_loss(pictures: Features, target: Features) -> Scalar:
     """Mean absolute difference of pixels."""
     return jnp.abs(pictures - target).mean()
 
 
-def total_variation(pictures: Frame) -> Scalar:
+def total_variation(pictures: Features) -> Scalar:
     """Mean squared difference of neighbouring pixels."""
     down = jnp.square(pictures[:, 1:] - pictures[:, :-1]).mean()
     right = jnp.square(pictures[:, :, 1:] - pictures[:, :, :-1]).mean()

@@ -16,7 +16,7 @@ from adain_jax.inference.memory import MIN_TILE_SIZE
 from adain_jax.inference.stylizer import NETWORKS
 from adain_jax.inference.tile_grid import round_shape, span_length, spans
 from adain_jax.nn import bind
-from adain_jax.nn.network import Scale
+from adain_jax.nn.network import FeatureMap
 
 rng = np.random.default_rng(0)
 
@@ -76,12 +76,12 @@ def test_networks_see_as_far_as_they_say(model, random_params):
             other[:, row] += 1
             own = changed(features, network.encode(other, None)[i].features) * step
             seen += [row - (own.min() + step - 1), own.max() - row]
-        assert max(seen) == network.encoder_reach[i]
+        assert max(seen) == network.encoder_radius[i]
 
         others = list(scales)
-        others[i] = Scale(features.at[:, middle // step].add(1), None)
+        others[i] = FeatureMap(features.at[:, middle // step].add(1), None)
         pixels = changed(decoded, network.decode(others))
-        reach = network.decoder_reach[i]
+        reach = network.decoder_radius[i]
         assert (pixels.min(), pixels.max()) == (middle - reach, middle + step - 1 + reach)
 
 

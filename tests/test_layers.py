@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jax import lax
 
-from adain_jax.nn import bind, layers
-from adain_jax.nn.cpu import winograd
+from adain_jax.nn import bind, layers, valid_size
+from adain_jax.nn.cpu import row_blocks, winograd
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder, VGG19Network
 from adain_jax.style import Style
@@ -157,12 +157,12 @@ def test_bands_give_the_same_bits_as_all_at_once(kind, h, other, w):
     x = np.random.default_rng(h * 10 + w).standard_normal((2, 60, 12, 3)).astype(np.float32)
     size = np.array([[h, w], [other, 12]])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layers, "BAND", 7)
-        in_bands = jax.jit(lambda x, size: layers.in_bands(f, x, size, every=every))
-        assert "while" in in_bands.lower(x, size).as_text()
-        banded = np.asarray(in_bands(x, size))
+        patch.setattr(row_blocks, "BLOCK_ROWS", 7)
+        in_blocks = jax.jit(lambda x, size: row_blocks.map_row_blocks(f, x, size, every=every))
+        assert "while" in in_blocks.lower(x, size).as_text()
+        blocks = np.asarray(in_blocks(x, size))
     whole = np.asarray(jax.jit(f)(x, size))
-    for a, b, (height, width) in zip(banded, whole, size, strict=True):
+    for a, b, (height, width) in zip(blocks, whole, size, strict=True):
         real = tuple(-(-side // 2) if kind == "pooled" else 2 * side for side in (height, width))
         np.testing.assert_array_equal(a[: real[0], : real[1]], b[: real[0], : real[1]])
 
@@ -177,7 +177,7 @@ def test_what_accelerators_do_equals_what_cpus_do(h, w):
     np.testing.assert_array_equal(jax.jit(of_accelerators)(phases), of_cpus(phases))
     x = rng.standard_normal((2, h, w, 3)).astype(np.float32)
     for mode in ("reflect", "edge"):
-        padded = jax.jit(lambda x, mode=mode: layers._pad_summed(x, mode))(x)
+        padded = jax.jit(lambda x, mode=mode: valid_size._pad_summed(x, mode))(x)
         expected = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), mode=mode)
         np.testing.assert_array_equal(padded, expected)
 

@@ -3,7 +3,7 @@
 XLA compiles one program per shape. Pictures of 500 different sizes therefore lie in the top left
 corners of arrays of at most `limit` different shapes (plus a few if ever larger pictures turn up
 later). The layers are told the valid sizes and give the same result as without padding, see
-`adain_jax.nn.layers`.
+`adain_jax.nn.valid_size`.
 """
 
 from collections import Counter

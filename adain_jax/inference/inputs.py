@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 
 from adain_jax.images.dtypes import to_float
 from adain_jax.inference.buckets import Size
-from adain_jax.nn.network import Scale
+from adain_jax.nn.network import FeatureMap
 from adain_jax.style import AnyArray, Style
 
 Picture = Float[AnyArray, "h w 3"] | UInt8[AnyArray, "h w 3"]
@@ -23,7 +23,7 @@ class Content:
     """A content picture already encoded, for one result after the other: see `encode_content`."""
 
     picture: np.ndarray
-    scales: list[Scale] | None  # None: too large to wait on the device
+    scales: list[FeatureMap] | None  # None: too large to wait on the device
 
 
 class StyleInputs(NamedTuple):

@@ -12,7 +12,7 @@ from adain_jax.images.dtypes import from_float, to_float
 from adain_jax.inference.buckets import Size
 from adain_jax.inference.inputs import StyleInputs, size_of
 from adain_jax.nn import bind
-from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.nn.network import FeatureMap, StyleNetwork
 from adain_jax.style import Style
 
 Network = type[StyleNetwork]
@@ -26,10 +26,12 @@ def encode_style(network: Network, params: Params, pictures: Array, size: Array)
 
 
 @partial(jax.jit, static_argnums=0)
-def encode_content(network: Network, params: Params, pictures: Array, size: Array) -> list[Scale]:
+def encode_content(
+    network: Network, params: Params, pictures: Array, size: Array
+) -> list[FeatureMap]:
     """The features of padded pictures (n, h, w, 3) of valid sizes (n, 2)."""
     model = bind(network, params)
-    return model.encode(*model.fit(to_float(pictures), size))
+    return model.encode(to_float(pictures), size)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -48,7 +50,7 @@ def stylize_encoded(
     network: Network,
     dtype: str,
     params: Params,
-    scales: list[Scale],
+    scales: list[FeatureMap],
     inputs: StyleInputs,
     size: Array,
 ) -> Array:

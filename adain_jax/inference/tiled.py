@@ -36,7 +36,7 @@ from adain_jax.inference.tile_grid import (
     spans,
 )
 from adain_jax.nn import bind
-from adain_jax.nn.network import Scale
+from adain_jax.nn.network import FeatureMap
 from adain_jax.style import AnyArray, Style, merge_statistics, statistics
 
 T = TypeVar("T")
@@ -159,7 +159,7 @@ def _slabs(
 
 def _decoder_halo(network: Network, cached: tuple[int, ...]) -> int:
     """How many pixels beyond its own a result depends on, given the features of the cached levels."""
-    reaches = zip(network.encoder_reach, network.decoder_reach, strict=True)
+    reaches = zip(network.encoder_radius, network.decoder_radius, strict=True)
     return max(
         decoder if i in cached else encoder + decoder
         for i, (encoder, decoder) in enumerate(reaches)
@@ -174,7 +174,7 @@ def _cached_levels(network: Network, slabs: list[Slab], dtype: np.dtype) -> tupl
     pixels = len(slabs) * slabs[0].shape[0] * slabs[0].shape[1]
     left = min(memory.FEATURE_CACHE_BYTES, memory.free_memory() // 2)
     cached = []
-    for i in reversed(range(network.recomputed, len(network.strides))):
+    for i in reversed(range(network.rematerialized, len(network.strides))):
         left -= pixels // network.strides[i] ** 2 * network.channels[i] * dtype.itemsize
         if left < 0:
             break
@@ -188,7 +188,7 @@ def _encode(
     """Each slab's features to cache; the statistics of the whole, (1, r, c), r = 1 without masks."""
     features, styles, weights = [], [], []
     for slab in slabs:
-        grid = slab.tile_grid(max(network.encoder_reach), network.strides[-1])
+        grid = slab.tile_grid(max(network.encoder_radius), network.strides[-1])
         to_cache, (style, weight) = _encode_slab(
             network, cached, params, slab.picture(), slab.padded_masks(), grid
         )
@@ -224,7 +224,7 @@ def _encode_slab(
     def encode(tile: Tile, parts: Any) -> tuple[dict[int, Array], tuple[Style, Array]]:
         picture, masks = parts
         size = jnp.asarray(tile.size)[None]
-        scales = model.encode(*model.fit(to_float(picture), size))
+        scales = model.encode(to_float(picture), size)
         regions = model.regions(masks, size)
         of_levels = [
             _core_statistics(scale.features, shares, tile, stride, network.strides[-1])
@@ -274,9 +274,9 @@ def _decode_slab(
     def decode(tile: Tile, parts: Any) -> tuple[Array, None]:
         picture, masks, features = parts
         size = jnp.asarray(tile.size)[None]
-        scales = model.encode(*model.fit(to_float(picture), size))
+        scales = model.encode(to_float(picture), size)
         for i, x in features.items():
-            scales[i] = Scale(x, scales[i].size)
+            scales[i] = FeatureMap(x, scales[i].size)
         pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
         return from_float(pictures, picture.dtype), None
 

@@ -1,35 +1,38 @@
-"""Flax NNX modules: layers, normalisation, the VGG19 encoder and its decoder."""
+"""Flax NNX modules: layers, normalization, the VGG19 encoder and its decoder, the light networks."""
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache
-from typing import Any, TypeVar
+from adain_jax.nn.binding import abstract, bind, parameter_shapes
+from adain_jax.nn.distilled import DistilledDecoder, DistilledEncoder, DistilledNetwork
+from adain_jax.nn.fast import FastNetwork
+from adain_jax.nn.layers import PointwiseConv, ReflectConv, UpsampleConv, max_pool
+from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.norms import (
+    AdaptiveInstanceNorm,
+    BatchNorm,
+    ConditionalInstanceNorm,
+    InstanceNorm,
+)
+from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder, VGG19Network
 
-import jax
-from flax import nnx
-
-Module = TypeVar("Module", bound=nnx.Module)
-
-
-def bind(make: Callable[..., Module], params: Mapping[str, Any]) -> Module:
-    """The module `make(rngs=...)` with `params`, a nested dict of arrays, in place of random ones.
-
-    Nothing is initialised: initialising VGG19 eagerly takes seconds. Usable inside `jit`.
-    """
-    return nnx.merge(_graphdef(make), params)
-
-
-def parameter_shapes(make: Callable[..., nnx.Module]) -> dict[str, Any]:
-    """The shapes of the parameters of the module `make(rngs=...)`, nested by its layers' names."""
-    params = nnx.to_pure_dict(nnx.state(abstract(make), nnx.Param))
-    return jax.tree.map(lambda leaf: leaf.shape, params)
-
-
-@lru_cache
-def _graphdef(make: Callable[..., Module]) -> nnx.GraphDef[Module]:
-    return nnx.graphdef(abstract(make))
-
-
-@lru_cache
-def abstract(make: Callable[..., Module]) -> Module:
-    """The module `make(rngs=...)` with shapes in place of arrays."""
-    return nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+__all__ = [
+    "AdaptiveInstanceNorm",
+    "BatchNorm",
+    "ConditionalInstanceNorm",
+    "Decoder",
+    "DistilledDecoder",
+    "DistilledEncoder",
+    "DistilledNetwork",
+    "FastNetwork",
+    "FeatureMap",
+    "InstanceNorm",
+    "PointwiseConv",
+    "ReflectConv",
+    "StyleNetwork",
+    "Taps",
+    "UpsampleConv",
+    "VGG19Encoder",
+    "VGG19Network",
+    "abstract",
+    "bind",
+    "max_pool",
+    "parameter_shapes",
+]

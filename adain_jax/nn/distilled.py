@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 
 from adain_jax.nn.fast import activate, mirror_to_multiple_of_8, space_to_depth
-from adain_jax.nn.layers import Frame, PointwiseConv, ReflectConv, Size, UpsampleConv
-from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.nn.layers import PointwiseConv, ReflectConv, UpsampleConv
+from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.valid_size import Features, ValidSize
 
 
 class Residual(nnx.Module):
@@ -25,7 +26,7 @@ class Residual(nnx.Module):
         self.conv_1 = ReflectConv(channels, channels, rngs=rngs)
         self.conv_2 = ReflectConv(channels, channels, rngs=rngs)
 
-    def __call__(self, x: Frame, size: Size | None) -> Frame:
+    def __call__(self, x: Features, size: ValidSize | None) -> Features:
         """Maps (n, h, w, c) to the same shape."""
         return x + self.conv_2(activate(self.conv_1(x, size)), size)
 
@@ -41,7 +42,7 @@ class DistilledEncoder(nnx.Module):
         self.eighth_block_2 = Residual(128, rngs=rngs)
         self.relu4_1 = PointwiseConv(128, 512, rngs=rngs)
 
-    def __call__(self, x: Frame, size: Size | None = None) -> Frame:
+    def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
         """Maps (n, 8h, 8w, 3) in [0, 1] to features like relu4_1, (n, h, w, 512)."""
         half, quarter, eighth = (None if size is None else size // s for s in (2, 4, 8))
         x = activate(self.half(space_to_depth(x), half))
@@ -65,7 +66,7 @@ class DistilledDecoder(nnx.Module):
         self.half = UpsampleConv(64, 32, rngs=rngs)
         self.picture = UpsampleConv(32, 3, rngs=rngs)
 
-    def __call__(self, x: Frame, size: Size | None = None) -> Frame:
+    def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
         """Maps (n, h, w, 512) to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped."""
         quarter, half = (None if size is None else size * s for s in (2, 4))
         x = activate(self.relu4_1(x))
@@ -83,23 +84,25 @@ class DistilledNetwork(StyleNetwork):
 
     strides = (8,)
     channels = (512,)
-    encoder_reach = (46,)
-    decoder_reach = (72,)
+    encoder_radius = (46,)
+    decoder_radius = (72,)
     bytes_per_pixel = 200
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.encoder = DistilledEncoder(rngs=rngs)
         self.decoder = DistilledDecoder(rngs=rngs)
 
-    def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
+    def feature_maps(self, pictures: Features, size: ValidSize | None) -> list[FeatureMap]:
         """The stand-in for relu4_1; h and w are multiples of 8."""
         small = None if size is None else size // 8
-        return [Scale(self.encoder(pictures, size), small)]
+        return [FeatureMap(self.encoder(pictures, size), small)]
 
-    def decode(self, scales: list[Scale]) -> Frame:
+    def decode(self, scales: list[FeatureMap]) -> Features:
         """What the decoder makes of it."""
         return self.decoder(*scales[0])
 
-    def fit(self, x: Frame, size: Size | None) -> tuple[Frame, Size | None]:
+    def pad_to_stride(
+        self, x: Features, size: ValidSize | None
+    ) -> tuple[Features, ValidSize | None]:
         """Mirrors pictures at their lower and right border up to a multiple of 8."""
         return mirror_to_multiple_of_8(x, size)

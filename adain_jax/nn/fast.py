@@ -18,8 +18,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array
 
-from adain_jax.nn.layers import Frame, ReflectConv, Size, UpsampleConv, gather, pad
-from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.nn.layers import ReflectConv, UpsampleConv
+from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.valid_size import Features, ValidSize, gather, pad
 
 T = TypeVar("T", int, Array)
 
@@ -32,9 +33,9 @@ class FastNetwork(StyleNetwork):
 
     strides = (2, 4, 8)
     channels = (24, 64, 128)
-    encoder_reach = (2, 14, 38)
-    decoder_reach = (4, 22, 58)
-    recomputed = 1
+    encoder_radius = (2, 14, 38)
+    decoder_radius = (4, 22, 58)
+    rematerialized = 1
     bytes_per_pixel = 200
 
     def __init__(self, *, rngs: nnx.Rngs):
@@ -58,7 +59,7 @@ class FastNetwork(StyleNetwork):
         self.half_2 = UpsampleConv(64, 24, rngs=rngs)
         self.half_3 = ReflectConv(24, 12, rngs=rngs)
 
-    def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
+    def feature_maps(self, pictures: Features, size: ValidSize | None) -> list[FeatureMap]:
         """The features at half, quarter and eighth size; h and w are multiples of 8."""
         half, quarter, eighth = (None if size is None else size // s for s in self.strides)
         fine = self.half_1(space_to_depth(pictures), half)
@@ -66,9 +67,9 @@ class FastNetwork(StyleNetwork):
         middle = _residual(middle, self.quarter_2, self.quarter_3, quarter)
         coarse = activate(self.eighth_1(mean_pool(middle), eighth))
         coarse = _residual(coarse, self.eighth_2, self.eighth_3, eighth)
-        return [Scale(fine, half), Scale(middle, quarter), Scale(coarse, eighth)]
+        return [FeatureMap(fine, half), FeatureMap(middle, quarter), FeatureMap(coarse, eighth)]
 
-    def decode(self, scales: list[Scale]) -> Frame:
+    def decode(self, scales: list[FeatureMap]) -> Features:
         """Pictures (n, 8h, 8w, 3) in [0, 1] of features, of which the coarsest are (n, h, w, 128)."""
         (fine, half), (middle, quarter), (x, eighth) = scales
         x = _residual(x, self.eighth_4, self.eighth_5, eighth)
@@ -80,22 +81,26 @@ class FastNetwork(StyleNetwork):
         x = pad(self.half_3(x, half), half, mode="edge")  # room for the filter
         return jax.nn.sigmoid(smooth(depth_to_space(x).astype(jnp.float32)))
 
-    def fit(self, x: Frame, size: Size | None) -> tuple[Frame, Size | None]:
+    def pad_to_stride(
+        self, x: Features, size: ValidSize | None
+    ) -> tuple[Features, ValidSize | None]:
         """Mirrors pictures at their lower and right border up to a multiple of 8."""
         return mirror_to_multiple_of_8(x, size)
 
 
-def _residual(x: Frame, first: ReflectConv, second: ReflectConv, size: Size | None) -> Frame:
+def _residual(
+    x: Features, first: ReflectConv, second: ReflectConv, size: ValidSize | None
+) -> Features:
     """x plus two convolutions of it."""
     return x + second(activate(first(x, size)), size)
 
 
-def activate(x: Frame) -> Frame:
+def activate(x: Features) -> Features:
     """Leaky, as plain rectifiers die: one bad batch of the style loss silences them for good."""
     return jax.nn.leaky_relu(x, 0.1)
 
 
-def smooth(x: Frame) -> Frame:
+def smooth(x: Features) -> Features:
     """The picture without its highest frequency: (n, h + 4, w + 4, c) to (n, h, w, c)."""
     for axis in (1, 2):
         length = x.shape[axis] - len(SMOOTHING) + 1
@@ -104,27 +109,29 @@ def smooth(x: Frame) -> Frame:
     return x
 
 
-def space_to_depth(x: Frame) -> Frame:
+def space_to_depth(x: Features) -> Features:
     """Each 2x2 block as one position of four times the channels."""
     n, h, w, c = x.shape
     x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, h // 2, w // 2, 4 * c)
 
 
-def depth_to_space(x: Frame) -> Frame:
+def depth_to_space(x: Features) -> Features:
     """The inverse of `space_to_depth`."""
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, 2 * h, 2 * w, c // 4)
 
 
-def mean_pool(x: Frame) -> Frame:
+def mean_pool(x: Features) -> Features:
     """The means of 2x2 blocks."""
     n, h, w, c = x.shape
     return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4), dtype=x.dtype)
 
 
-def mirror_to_multiple_of_8(x: Frame, size: Size | None) -> tuple[Frame, Size | None]:
+def mirror_to_multiple_of_8(
+    x: Features, size: ValidSize | None
+) -> tuple[Features, ValidSize | None]:
     """Pictures mirrored at their lower and right border up to a multiple of 8, and their sizes then."""
     n, h, w, _ = x.shape
     if size is not None:

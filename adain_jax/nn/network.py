@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from adain_jax.nn.layers import Frame, Size, inside
+from adain_jax.nn.valid_size import Features, ValidSize, valid_mask
 from adain_jax.style import (
     AnyArray,
     Style,
@@ -21,74 +21,85 @@ from adain_jax.style import (
 )
 
 
-class Scale(NamedTuple):
-    """Features of one resolution, and the real sizes there (None: they fill the frame)."""
+class FeatureMap(NamedTuple):
+    """Features of one resolution, and their valid sizes (None: all positions are valid)."""
 
-    features: Frame
-    size: Size | None
+    features: Features
+    size: ValidSize | None
 
     @property
-    def real(self) -> Array | None:
-        """Which positions hold a picture: bool (n, h, w), or None for all."""
-        return None if self.size is None else inside(self.features, self.size)
+    def valid_mask(self) -> Array | None:
+        """Which positions are valid: bool (n, h, w), or None for all."""
+        return None if self.size is None else valid_mask(self.features, self.size)
 
 
 class StyleNetwork(nnx.Module):
     """AdaIN at one or more scales between an encoder and a decoder. For inference and training.
 
-    Networks differ in `encode` and `decode`. The decoder looks at neighbourhoods only: all statistics
-    are of the encoder's features. In a `Style` the channels of all scales lie side by side.
+    Networks differ in `feature_maps` and `decode`. The decoder looks at neighbourhoods only: all
+    statistics are of the encoder's features. In a `Style` the channels of all scales lie side by side.
     """
 
     strides: ClassVar[tuple[int, ...]]
     """Pixels per feature of each scale, the finest first; the last is a multiple of the others."""
     channels: ClassVar[tuple[int, ...]]
-    """Of each scale."""
-    encoder_reach: ClassVar[tuple[int, ...]]
-    """How many pixels beyond its own a feature of each scale depends on, at most."""
-    decoder_reach: ClassVar[tuple[int, ...]]
-    """How many pixels beyond itself the features of each scale lie that a pixel is decoded from."""
-    recomputed: ClassVar[int] = 0
-    """How many of the finest scales are computed again as fast as they are kept and fetched."""
+    """Number of channels of each scale."""
+    encoder_radius: ClassVar[tuple[int, ...]]
+    """Receptive radius: how many pixels beyond its own a feature of each scale depends on, at most."""
+    decoder_radius: ClassVar[tuple[int, ...]]
+    """How many pixels away the features of each scale may lie that a pixel is decoded from."""
+    rematerialized: ClassVar[int] = 0
+    """Number of finest scales that are computed again, not kept: computing is as fast as fetching."""
     bytes_per_pixel: ClassVar[int]
-    """Of memory that stylising takes on CPU, about, in float32."""
+    """Approximate peak memory of stylizing on CPU, in bytes per pixel, in float32."""
 
-    def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
-        """The features that AdaIN works on, scale by scale, of pictures that were `fit`."""
+    def feature_maps(self, pictures: Features, size: ValidSize | None) -> list[FeatureMap]:
+        """The features that AdaIN works on, scale by scale, of pictures padded to the stride."""
         raise NotImplementedError
 
-    def decode(self, scales: list[Scale]) -> Frame:
+    def decode(self, scales: list[FeatureMap]) -> Features:
         """Pictures (n, H, W, 3) of features, H and W rounded up to the last stride; not clipped."""
         raise NotImplementedError
 
-    def fit(self, x: Frame, size: Size | None) -> tuple[Frame, Size | None]:
-        """Pictures, or masks, as `encode` takes them, and their sizes then."""
+    def pad_to_stride(
+        self, x: Features, size: ValidSize | None
+    ) -> tuple[Features, ValidSize | None]:
+        """Pictures, or masks, as `feature_maps` takes them, and their valid sizes then."""
         return x, size
 
-    def encode_style(self, pictures: Frame, size: Size | None = None) -> Style:
+    def encode(self, pictures: Features, size: ValidSize | None = None) -> list[FeatureMap]:
+        """The features that AdaIN works on, scale by scale.
+
+        Args:
+            pictures: float (n, h, w, 3) in [0, 1]; with `size`, h and w are multiples of 8.
+            size: valid sizes, see `adain_jax.nn.valid_size`.
+        """
+        return self.feature_maps(*self.pad_to_stride(pictures, size))
+
+    def encode_style(self, pictures: Features, size: ValidSize | None = None) -> Style:
         """Statistics (n, c) of the pictures' features."""
-        scales = self.encode(*self.fit(pictures, size))
-        styles = [statistics(scale.features, scale.real) for scale in scales]
+        scales = self.encode(pictures, size)
+        styles = [statistics(scale.features, scale.valid_mask) for scale in scales]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
 
     def regions(
-        self, masks: Float[AnyArray, "n h w r"] | None, size: Size | None
+        self, masks: Float[AnyArray, "n h w r"] | None, size: ValidSize | None
     ) -> list[Float[Array, "n h w r"]] | None:
         """Masks of pictures of these sizes as every scale sees them, summing to at most 1."""
         if masks is None:
             return None
-        masks, size = self.fit(jnp.asarray(masks), size)
+        masks, size = self.pad_to_stride(jnp.asarray(masks), size)
         return [normalize_masks(downsample_masks(masks, stride, size)) for stride in self.strides]
 
     def __call__(
         self,
-        contents: Frame,
+        contents: Features,
         styles: Style,
         alpha: float | Float[AnyArray, " n"] = 1.0,
         masks: Float[AnyArray, "n h w r"] | None = None,
-        size: Size | None = None,
+        size: ValidSize | None = None,
         content_style: Style | None = None,
-    ) -> Frame:
+    ) -> Features:
         """T(c, s, alpha) of equation 14.
 
         Args:
@@ -96,23 +107,23 @@ class StyleNetwork(nnx.Module):
             styles: statistics (c,) or (n, c); with masks (r, c) or (n, r, c).
             alpha: strength, one number or one per picture.
             masks: soft regions at picture size, or None for one region.
-            size: real sizes, see `adain_jax.nn.layers`.
+            size: valid sizes, see `adain_jax.nn.valid_size`.
             content_style: see `stylise`.
 
         Returns:
             float32 (n, H, W, 3), h and w rounded up to multiples of 8; not clipped.
         """
-        scales = self.encode(*self.fit(contents, size))
+        scales = self.encode(contents, size)
         return self.stylise(scales, styles, alpha, self.regions(masks, size), content_style)
 
     def stylise(
         self,
-        scales: list[Scale],
+        scales: list[FeatureMap],
         styles: Style,
         alpha: float | Float[AnyArray, " n"] = 1.0,
         regions: list[Float[Array, "n h w r"]] | None = None,
         content_style: Style | None = None,
-    ) -> Frame:
+    ) -> Features:
         """T(c, s, alpha) of equation 14, of the features of c.
 
         Args:
@@ -130,13 +141,15 @@ class StyleNetwork(nnx.Module):
         for i, (scale, style) in enumerate(zip(scales, self._split(styles), strict=True)):
             content = scale.features
             if regions is None:
-                stylised = adain(content, style, weights=scale.real, content_statistics=own[i])
+                stylised = adain(
+                    content, style, weights=scale.valid_mask, content_statistics=own[i]
+                )
             else:
                 stylised = adain_regions(
-                    content, style, regions[i], weights=scale.real, content_statistics=own[i]
+                    content, style, regions[i], weights=scale.valid_mask, content_statistics=own[i]
                 )
             blended = blend(content, stylised, alpha).astype(content.dtype)
-            transformed.append(Scale(blended, scale.size))
+            transformed.append(FeatureMap(blended, scale.size))
         return self.decode(transformed)
 
     def _split(self, style: Style) -> list[Style]:

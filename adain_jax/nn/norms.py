@@ -20,7 +20,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from adain_jax.nn.layers import Frame
+from adain_jax.nn.valid_size import Features
 from adain_jax.style import Style, adain, normalize, statistics
 
 
@@ -35,7 +35,7 @@ class BatchNorm(nnx.Module):
         self.momentum = momentum
         self.use_running_average = False  # set by nnx's train() and eval()
 
-    def __call__(self, x: Frame, style: None = None) -> Frame:
+    def __call__(self, x: Features, style: None = None) -> Features:
         """Normalises float (n, h, w, c); updates the running statistics in training."""
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]
@@ -55,7 +55,7 @@ class InstanceNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones(channels))
         self.shift = nnx.Param(jnp.zeros(channels))
 
-    def __call__(self, x: Frame, style: None = None) -> Frame:
+    def __call__(self, x: Features, style: None = None) -> Features:
         """Normalises float (n, h, w, c)."""
         return self.scale[...] * normalize(x, statistics(x)) + self.shift[...]
 
@@ -67,7 +67,7 @@ class ConditionalInstanceNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones((styles, channels)))
         self.shift = nnx.Param(jnp.zeros((styles, channels)))
 
-    def __call__(self, x: Frame, style: Int[Array, " n"]) -> Frame:
+    def __call__(self, x: Features, style: Int[Array, " n"]) -> Features:
         """Normalises float (n, h, w, c) into styles given by their indices, int (n,)."""
         return adain(x, Style(self.shift[style], self.scale[style]))
 
@@ -75,6 +75,6 @@ class ConditionalInstanceNorm(nnx.Module):
 class AdaptiveInstanceNorm(nnx.Module):
     """Adaptive instance normalisation (eq. 8): no parameters, scale and shift are the style's."""
 
-    def __call__(self, x: Float[Array, "n h w c"], style: Style) -> Frame:
+    def __call__(self, x: Float[Array, "n h w c"], style: Style) -> Features:
         """Normalises float (n, h, w, c) to the style's statistics, float (c,) or (n, c)."""
         return adain(x, style)

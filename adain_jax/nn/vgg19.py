@@ -9,17 +9,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from adain_jax.nn.layers import (
-    Frame,
-    ReflectConv,
-    Size,
-    UpsampleConv,
-    double,
-    halve,
-    in_bands,
-    max_pool,
-)
-from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.nn.cpu.row_blocks import map_row_blocks
+from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
+from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.valid_size import Features, ValidSize, double, halve
 
 BLOCKS = (
     ("conv1_1", "conv1_2"),
@@ -58,12 +51,14 @@ class VGG19Encoder(nnx.Module):
         self.conv3_4 = ReflectConv(256, 256, rngs=rngs)
         self.conv4_1 = ReflectConv(256, 512, rngs=rngs)
 
-    def __call__(self, x: Float[Array, "n h w 3"], size: Size | None = None) -> Taps:
-        """The four taps of pictures in [0, 1]; `size` as in `adain_jax.nn.layers`."""
+    def __call__(self, x: Float[Array, "n h w 3"], size: ValidSize | None = None) -> Taps:
+        """The four taps of pictures in [0, 1]; `size` as in `adain_jax.nn.valid_size`."""
         activations = dict(self.activations(x, size))
         return Taps(*(activations[f"conv{block}_1"] for block in (1, 2, 3, 4)))
 
-    def activations(self, x: Frame, size: Size | None = None) -> Iterator[tuple[str, Frame]]:
+    def activations(
+        self, x: Features, size: ValidSize | None = None
+    ) -> Iterator[tuple[str, Features]]:
         """Every layer's name and its output after ReLU, in order."""
         for names in BLOCKS:
             for name in names:
@@ -72,21 +67,21 @@ class VGG19Encoder(nnx.Module):
             if names != BLOCKS[-1]:
                 x, size = max_pool(x, size), halve(size)
 
-    def relu4_1(self, x: Float[Array, "n h w 3"], size: Size | None = None) -> Frame:
-        """The last of the taps alone; with `size`, its two finest blocks in bands of rows."""
+    def relu4_1(self, x: Float[Array, "n h w 3"], size: ValidSize | None = None) -> Features:
+        """The last of the taps alone; with `size`, its two finest blocks block by block of rows."""
 
-        def block(names: Sequence[str], x: Frame, size: Size | None) -> Frame:
+        def block(names: Sequence[str], x: Features, size: ValidSize | None) -> Features:
             for name in names:
                 x = self._layer(name, x, size)
             return max_pool(x, size)
 
         for names in BLOCKS[:2]:
-            x = in_bands(partial(block, names), x, size, every=2)
+            x = map_row_blocks(partial(block, names), x, size, every=2)
             size = halve(size)
         x = block(BLOCKS[2], x, size)
         return self._layer("conv4_1", x, halve(size))
 
-    def _layer(self, name: str, x: Frame, size: Size | None) -> Frame:
+    def _layer(self, name: str, x: Features, size: ValidSize | None) -> Features:
         """A convolution and the ReLU after it."""
         return jax.nn.relu(getattr(self, name)(x, size))
 
@@ -119,13 +114,13 @@ class Decoder(nnx.Module):
             for name in (name for names in BLOCKS for name in names if name != "conv1_1"):
                 setattr(self, f"{name}_norm", norm(getattr(self, name).bias.shape[0]))
 
-    def __call__(self, x: Float[Array, "n h w 512"], size: Size | None = None) -> Frame:
+    def __call__(self, x: Float[Array, "n h w 512"], size: ValidSize | None = None) -> Features:
         """Maps features like relu4_1 to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped.
 
-        With `size`, the two finest blocks are computed in bands of rows.
+        With `size`, the two finest blocks are computed block by block of rows.
         """
 
-        def block(names: Sequence[str], x: Frame, size: Size | None) -> Frame:
+        def block(names: Sequence[str], x: Features, size: ValidSize | None) -> Features:
             for name in names:
                 layer = getattr(self, name)
                 x = layer(x, size)
@@ -141,7 +136,7 @@ class Decoder(nnx.Module):
         x = block((*fourth, *third), x, size)
         for names in finest:
             size = double(size)
-            x = in_bands(partial(block, names), x, size)
+            x = map_row_blocks(partial(block, names), x, size)
         return x.astype(jnp.float32)
 
 
@@ -150,19 +145,19 @@ class VGG19Network(StyleNetwork):
 
     strides = (8,)
     channels = (512,)
-    encoder_reach = (30,)
-    decoder_reach = (30,)
+    encoder_radius = (30,)
+    decoder_radius = (30,)
     bytes_per_pixel = 310
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.encoder = VGG19Encoder(rngs=rngs)
         self.decoder = Decoder(rngs=rngs)
 
-    def encode(self, pictures: Frame, size: Size | None) -> list[Scale]:
+    def feature_maps(self, pictures: Features, size: ValidSize | None) -> list[FeatureMap]:
         """relu4_1 alone."""
         small = None if size is None else -(-size // 8)
-        return [Scale(self.encoder.relu4_1(pictures, size), small)]
+        return [FeatureMap(self.encoder.relu4_1(pictures, size), small)]
 
-    def decode(self, scales: list[Scale]) -> Frame:
+    def decode(self, scales: list[FeatureMap]) -> Features:
         """What the decoder makes of it."""
         return self.decoder(*scales[0])

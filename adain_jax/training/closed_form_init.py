@@ -16,7 +16,8 @@ from jaxtyping import Array, Float, UInt8
 
 from adain_jax.images.dtypes import to_float
 from adain_jax.nn import abstract, bind
-from adain_jax.nn.layers import Frame, ReflectConv, max_pool
+from adain_jax.nn.layers import ReflectConv, max_pool
+from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import BLOCKS, Decoder, VGG19Encoder
 from adain_jax.weights import Layers
 
@@ -53,7 +54,7 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
 
 
 @jax.jit
-def _inputs(encoder_params: Mapping[str, Any], pictures: Frame) -> dict[str, Frame]:
+def _inputs(encoder_params: Mapping[str, Any], pictures: Features) -> dict[str, Features]:
     """What goes into each layer of the encoder, and as "" what comes out of it."""
     inputs, x = {}, pictures
     for name, output in bind(VGG19Encoder, encoder_params).activations(pictures):
@@ -63,7 +64,7 @@ def _inputs(encoder_params: Mapping[str, Any], pictures: Frame) -> dict[str, Fra
 
 
 @partial(jax.jit, static_argnums=0)
-def _apply(layer: type[ReflectConv], params: Mapping[str, Any], x: Frame) -> Frame:
+def _apply(layer: type[ReflectConv], params: Mapping[str, Any], x: Features) -> Features:
     return jax.nn.relu(bind(partial(layer, *params["kernel"].shape[2:]), params)(x))
 
 

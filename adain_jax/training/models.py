@@ -13,9 +13,9 @@ from adain_jax import weights
 from adain_jax.nn import bind
 from adain_jax.nn.distilled import DistilledNetwork
 from adain_jax.nn.fast import FastNetwork
-from adain_jax.nn.layers import Frame
-from adain_jax.nn.network import Scale, StyleNetwork
+from adain_jax.nn.network import FeatureMap, StyleNetwork
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
+from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Decoder
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
@@ -26,14 +26,14 @@ Params = Mapping[str, Any]
 class Trainee(Protocol):
     """A module to be trained: from the features of contents and styles to stylized pictures."""
 
-    def encode(self, pictures: Frame, relu4_1: Frame) -> Any:
+    def encode(self, pictures: Features, relu4_1: Features) -> Any:
         """The features that the style enters, of pictures (n, h, w, 3).
 
         `relu4_1` are VGG19's own features of the same pictures, (n, h / 8, w / 8, 512).
         """
         ...
 
-    def __call__(self, content: Any, style: Any, style_index: Int[Array, " n"]) -> Frame:
+    def __call__(self, content: Any, style: Any, style_index: Int[Array, " n"]) -> Features:
         """Stylized pictures (n, h, w, 3), not clipped, of features that `encode` gave."""
         ...
 
@@ -49,11 +49,13 @@ class StyleDecoder(nnx.Module):
         if config.transform == "conditional":
             self.conditional = ConditionalInstanceNorm(512, styles)
 
-    def encode(self, pictures: Frame, relu4_1: Frame) -> Frame:
+    def encode(self, pictures: Features, relu4_1: Features) -> Features:
         """VGG19's features: its encoder is frozen."""
         return relu4_1
 
-    def __call__(self, content: Frame, style: Frame, style_index: Int[Array, " n"]) -> Frame:
+    def __call__(
+        self, content: Features, style: Features, style_index: Int[Array, " n"]
+    ) -> Features:
         """Section 6.1, or one of the ablations of section 7.2."""
         if self.transform == "concat":
             x = jnp.concatenate([content, style], axis=-1)
@@ -72,15 +74,15 @@ class NetworkTrainee(nnx.Module):
     ):
         self.network = network(rngs=rngs)
 
-    def encode(self, pictures: Frame, relu4_1: Frame) -> list[Frame]:
+    def encode(self, pictures: Features, relu4_1: Features) -> list[Features]:
         """The features of the network's own encoder, scale by scale."""
         return [scale.features for scale in self.network.encode(pictures, None)]
 
     def __call__(
-        self, content: list[Frame], style: list[Frame], style_index: Int[Array, " n"]
-    ) -> Frame:
+        self, content: list[Features], style: list[Features], style_index: Int[Array, " n"]
+    ) -> Features:
         """AdaIN at every scale, and the network's own decoder."""
-        scales = [Scale(features, None) for features in content]
+        scales = [FeatureMap(features, None) for features in content]
         moments = [statistics(features) for features in style]
         styles = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *moments)
         return self.network.stylise(scales, styles)

@@ -17,7 +17,7 @@ from adain_jax.losses import (
     total_variation,
 )
 from adain_jax.nn import bind
-from adain_jax.nn.layers import Frame
+from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
@@ -57,8 +57,8 @@ class Frozen(NamedTuple):
 class Pairs(NamedTuple):
     """Contents and styles of a batch, (n, h, w, c), with what VGG19 makes of the styles."""
 
-    content: Frame
-    style: Frame
+    content: Features
+    style: Features
 
 
 def initial_state(config: Config, styles: int, init: Params | None = None) -> State:

@@ -17,6 +17,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from adain_jax.nn.valid_size import Features
+
 OUTPUTS, POINTS = 4, 6
 INPUT = np.array(
     [
@@ -34,22 +36,20 @@ OUTPUT = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]]
 )
 
-Frame = Float[Array, "n h w c"]
-
 
 @jax.custom_vjp
-def convolve(x: Frame, kernel: Float[Array, "3 3 ci co"]) -> Frame:
+def convolve(x: Features, kernel: Float[Array, "3 3 ci co"]) -> Features:
     """Convolution without padding: float32 (n, h, w, ci) to (n, h - 2, w - 2, co)."""
     width = x.shape[2] - 2
     products = [_down(v, u) for v, u in zip(_sums_of_inputs(x), _sums_of_taps(kernel), strict=True)]
     return _interleave(_combine(OUTPUT, products))[:, :, :width]
 
 
-def _forward(x: Frame, kernel: Array) -> tuple[Frame, tuple[Frame, Array]]:
+def _forward(x: Features, kernel: Array) -> tuple[Features, tuple[Features, Array]]:
     return convolve(x, kernel), (x, kernel)
 
 
-def _backward(saved: tuple[Frame, Array], gradient: Frame) -> tuple[Frame, Array]:
+def _backward(saved: tuple[Features, Array], gradient: Features) -> tuple[Features, Array]:
     """The same way back, with the same six products of each kind: every matrix transposed."""
     x, kernel = saved
     outputs = [_fill(gradient)[:, :, i::OUTPUTS] for i in range(OUTPUTS)]
@@ -67,7 +67,7 @@ def _backward(saved: tuple[Frame, Array], gradient: Frame) -> tuple[Frame, Array
 convolve.defvjp(_forward, _backward)
 
 
-def _sums_of_inputs(x: Frame) -> list[Frame]:
+def _sums_of_inputs(x: Features) -> list[Features]:
     """One of six for each product: (n, h, w, ci) to (n, h, (w - 2) / 4, ci), rounded up."""
     x = _fill(x, beyond=2)
     end = x.shape[2] - POINTS + 1
@@ -95,45 +95,45 @@ def _powers(factor: int) -> list[float]:
     return [float(np.sign(factor) << bit) for bit in range(5) if abs(factor) >> bit & 1]
 
 
-def _fill(x: Frame, beyond: int = 0) -> Frame:
+def _fill(x: Features, beyond: int = 0) -> Features:
     """Columns of zeros up to a multiple of four, and so many beyond it."""
     return jnp.pad(x, ((0, 0), (0, 0), (0, (beyond - x.shape[2]) % OUTPUTS), (0, 0)))
 
 
-def _shift(x: Frame, columns: int) -> Frame:
+def _shift(x: Features, columns: int) -> Features:
     """A column more, of zeros: at the end, or with `columns=1` at the beginning."""
     return jnp.pad(x, ((0, 0), (0, 0), (columns, 1 - columns), (0, 0)))
 
 
-def _interleave(parts: list[Frame]) -> Frame:
+def _interleave(parts: list[Features]) -> Features:
     """Columns in turn from each part."""
     n, h, w, c = parts[0].shape
     return jnp.stack(parts, axis=3).reshape(n, h, w * len(parts), c)
 
 
-def _down(x: Frame, taps: Float[Array, "3 ci co"]) -> Frame:
+def _down(x: Features, taps: Float[Array, "3 ci co"]) -> Features:
     """Three taps down the columns: (n, h, w, ci) to (n, h - 2, w, co).
 
-    One spare position is computed and dropped, for the reason of `layers._side_by_side`.
+    One spare position is computed and dropped, for the reason of `row_strips.conv_row_strips`.
     """
     return _dilated(x, taps, (0, 1))[:, :-1].reshape(len(x), -1, x.shape[2], taps.shape[-1])
 
 
-def _down_for_input(gradient: Frame, taps: Float[Array, "3 ci co"]) -> Frame:
+def _down_for_input(gradient: Features, taps: Float[Array, "3 ci co"]) -> Features:
     """The gradient of `_down` for its input."""
     n, _, w, _ = gradient.shape
     y = _dilated(gradient, taps[::-1].swapaxes(1, 2), (2 * w, 2 * w))
     return y.reshape(n, -1, w, taps.shape[1])
 
 
-def _down_for_taps(x: Frame, gradient: Frame) -> Float[Array, "3 ci co"]:
+def _down_for_taps(x: Features, gradient: Features) -> Float[Array, "3 ci co"]:
     """The gradient of `_down` for its taps."""
     h, c_in, c_out = gradient.shape[1], x.shape[-1], gradient.shape[-1]
     gradient = gradient.reshape(-1, c_out)
     return jnp.stack([x[:, i : h + i].reshape(-1, c_in).T @ gradient for i in range(3)])
 
 
-def _dilated(x: Frame, taps: Float[Array, "3 ci co"], padding: tuple[int, int]) -> Array:
+def _dilated(x: Features, taps: Float[Array, "3 ci co"], padding: tuple[int, int]) -> Array:
     """All rows in one line, the taps a row apart: (n, h, w, ci) to (n, positions, co)."""
     n, h, w, c = x.shape
     return lax.conv_general_dilated(
