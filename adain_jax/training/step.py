@@ -247,12 +247,18 @@ def reconstruction_objective(
     return {"loss": difference, "pixel_loss": difference}
 
 
-def _scan(body: Callable[..., Any], carry: Any, xs: Any) -> Any:
-    """`lax.scan`, unrolled on CPU: inside a loop XLA's convolutions take ten times as long there.
+def _scan(body: Callable[..., Any], carry: Any, xs: Any) -> tuple[Any, Any]:
+    """`lax.scan`; on CPU without a loop, inside which XLA's convolutions take ten times as long.
 
-    Seen with jaxlib 0.10; `benchmarks.training --steps-per-dispatch 2` tells when it can go.
+    Seen with jaxlib 0.10; `python -m benchmarks.training --steps-per-dispatch 2` tells when it can go.
     """
-    return jax.lax.scan(body, carry, xs, unroll=jax.default_backend() == "cpu")
+    if jax.default_backend() != "cpu":
+        return jax.lax.scan(body, carry, xs)
+    outputs = []
+    for i in range(len(jax.tree.leaves(xs)[0])):
+        carry, output = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
 
 def _cast(tree: Any, dtype: str) -> Any:
