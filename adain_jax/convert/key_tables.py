@@ -152,10 +152,7 @@ def _select_table(
 
 def _layers(kind: Kind) -> list[str]:
     """The names of a network's layers, from its input to its output."""
-    from adain_jax.nn.vgg19 import BLOCKS
-
-    names = [name for block in BLOCKS for name in block]
-    return names if kind == "vgg19-encoder" else names[::-1]
+    return list(dict.fromkeys(key.split(".")[0] for key in shapes(kind)))
 
 
 def _to_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:

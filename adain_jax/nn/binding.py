@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
-import jax
 from flax import nnx
 
 Module = TypeVar("Module", bound=nnx.Module)
@@ -19,9 +18,13 @@ def bind(make: Callable[..., Module], params: Mapping[str, Any]) -> Module:
 
 
 def parameter_shapes(make: Callable[..., nnx.Module]) -> dict[str, Any]:
-    """The shapes of the parameters of the module `make(rngs=...)`, nested by its layers' names."""
-    params = nnx.to_pure_dict(nnx.state(abstract(make), nnx.Param))
-    return jax.tree.map(lambda leaf: leaf.shape, params)
+    """The shapes of the parameters of `make(rngs=...)`, nested by its layers, in their order."""
+    return _build(make)[1]
+
+
+def abstract(make: Callable[..., Module]) -> Module:
+    """The module `make(rngs=...)` with shapes in place of arrays."""
+    return _build(make)[0]
 
 
 @lru_cache
@@ -30,6 +33,23 @@ def _graphdef(make: Callable[..., Module]) -> nnx.GraphDef[Module]:
 
 
 @lru_cache
-def abstract(make: Callable[..., Module]) -> Module:
-    """The module `make(rngs=...)` with shapes in place of arrays."""
-    return nnx.eval_shape(lambda: make(rngs=nnx.Rngs(0)))
+def _build(make: Callable[..., Module]) -> tuple[Module, dict[str, Any]]:
+    """An abstract module, and its shapes in the order of its layers, which `eval_shape` sorts."""
+    found: dict[str, Any] = {}
+
+    def build() -> Module:
+        module = make(rngs=nnx.Rngs(0))
+        found.update(_shapes(module))
+        return module
+
+    return nnx.eval_shape(build), found
+
+
+def _shapes(module: nnx.Module) -> dict[str, Any]:
+    shapes: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if isinstance(value, nnx.Param):
+            shapes[name] = value.shape
+        elif isinstance(value, nnx.Module):
+            shapes[name] = _shapes(value)
+    return shapes

@@ -27,7 +27,7 @@ class WeightsError(AdainError):
 
 
 def shapes(kind: Kind) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of a network, by its key."""
+    """The shape of every parameter of a network, by its key, in the order of its layers."""
     from adain_jax.nn import parameter_shapes
     from adain_jax.nn.distilled import DistilledNetwork
     from adain_jax.nn.fast import FastNetwork
@@ -102,7 +102,7 @@ def read(path: str | Path, kind: Kind) -> Layers:
     problems = check(arrays, kind)
     if problems:
         raise WeightsError("; ".join(problems), path)
-    return nest({key: array.astype(np.float32) for key, array in arrays.items()})
+    return nest({key: arrays[key].astype(np.float32) for key in shapes(kind)})
 
 
 def write(

@@ -23,7 +23,9 @@ def map_row_blocks(
     *,
     every: int = 1,
 ) -> Features:
-    """f(x, size), on CPU one block of rows after the other: the same bits, in the memory of one block.
+    """f(x, size), on CPU one block of rows after the other, in the memory of one block.
+
+    The same to rounding, which on some CPUs depends on how many rows are convolved together.
 
     Accelerators have memory, and want large maps.
 
