@@ -81,7 +81,8 @@ def woven_texture(
 
     Returns:
         Of each picture's mean over RGB in 0..255: `checker`, the mean amplitude of (-1)^(x+y) in flat
-        blocks; `scratches`, the root mean square of that of (-1)^x and (-1)^y.
+        blocks; `scratches`, the root mean square of that of (-1)^x along each row of eight pixels and
+        of (-1)^y along each column, a checkerboard's among them.
     """
     # The amplitude of (-1)^x in eight pixels, blind to their mean and to a slope.
     signs = jnp.array([1, -3, 4, -4, 4, -4, 3, -1]) / 24
@@ -222,7 +223,8 @@ def _evaluate(options: Options) -> None:
 
     layers = [key for key in means if key.startswith("style_loss/")]
     names = ("Lc", "Ls", *(key.split("/")[1] for key in layers), "SSIM", "checker", "scratches")
-    table = Table("model", *names)
+    # Narrow enough for 80 columns.
+    table = Table("model", *names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
     columns = ("content_loss", "style_loss", *layers, "ssim", "checker", "scratches")
     table.add_row(options.model, *(f"{means[key]:.3f}" for key in columns))
     Console().print(table)

@@ -114,4 +114,4 @@ def test_woven_texture_is_the_amplitude_of_the_pattern_in_flat_areas():
     contents = np.broadcast_to(content, results.shape)
     measured = jax.device_get(evaluation.woven_texture(contents, results.astype(np.float32)))
     np.testing.assert_allclose(measured["checker"], [0, 5, 0, 0], atol=0.02)
-    np.testing.assert_allclose(measured["scratches"], [0, 0, 5 / 2**0.5, 0], atol=0.02)
+    np.testing.assert_allclose(measured["scratches"], [0, 5, 5 / 2**0.5, 0], atol=0.02)
