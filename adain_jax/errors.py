@@ -22,3 +22,7 @@ class AdainError(Exception):
 
 class UsageError(AdainError):
     """Options that do not fit together."""
+
+
+class StyleError(AdainError):
+    """A style file or a mixture of styles that cannot be used."""

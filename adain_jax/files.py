@@ -1,5 +1,6 @@
-"""Writing files so that a crash never leaves half of one."""
+"""Files that are whole or not there, and what safetensors files say of themselves."""
 
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,3 +23,10 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     """Writes `data` to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
+
+
+def safetensors_metadata(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    length = int.from_bytes(data[:8], "little")
+    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}

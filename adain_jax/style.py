@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Real
 
-from adain_jax.errors import AdainError
+from adain_jax.errors import StyleError
 
 EPSILON = 1e-5
 
@@ -24,10 +24,6 @@ Features = Float[Array, "n h w c"]
 AnyFeatures = Float[AnyArray, "n h w c"]
 AnyWeights = Float[AnyArray, "n h w"] | Bool[AnyArray, "n h w"]
 AnyMasks = Float[AnyArray, "n h w r"]
-
-
-class StyleError(AdainError):
-    """A style file or a mixture of styles that cannot be used."""
 
 
 @jax.tree_util.register_dataclass
@@ -58,9 +54,9 @@ class Style:
 
     def save(self, path: str | Path, model: str) -> None:
         """Writes a style file; `model` is the `Stylizer.encoder_id` whose channels these are."""
-        from adain_jax.weights.style_files import write_style
+        from adain_jax.weights.style_files import write_moments
 
-        write_style(self, path, model)
+        write_moments(self.mean, self.std, path, model)
 
     @staticmethod
     def load(path: str | Path, model: str) -> "Style":
@@ -69,9 +65,9 @@ class Style:
         Raises:
             StyleError: the file is missing, is not a style file, or holds a style of another model.
         """
-        from adain_jax.weights.style_files import read_style
+        from adain_jax.weights.style_files import read_moments
 
-        return read_style(path, model)
+        return Style(*read_moments(path, model))
 
 
 def statistics(x: AnyFeatures, weights: AnyWeights | None = None) -> Style:

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from adain_jax import Stylizer, weights
 from adain_jax.cli import infer
+from adain_jax.files import safetensors_metadata
 from adain_jax.images import read_picture
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +31,7 @@ def test_they_are_float16_and_have_a_card(kind, nothing_converted):
     path = weights.default_path(kind)
     assert path.parent == ROOT / "adain_jax" / "weights"
     assert {array.dtype for array in load_file(path).values()} == {np.dtype(np.float16)}
-    metadata = weights.header(path.read_bytes())
+    metadata = safetensors_metadata(path.read_bytes())
     assert {"config", "steps"} <= set(metadata)
     assert "/" not in metadata["config"]  # no path of the machine that trained it
     card = path.with_suffix(".md").read_text()

@@ -197,7 +197,7 @@ def test_missing_weights_say_how_to_get_them(tmp_path):
         Stylizer.load("vgg19", encoder=tmp_path / "none.safetensors", decoder=tmp_path / "none")
     with pytest.raises(ValueError, match="model fast takes no such file"):
         Stylizer.load("fast", decoder=tmp_path / "none")
-    with pytest.raises(ValueError, match="model must be fast or vgg19, not vgg16"):
+    with pytest.raises(ValueError, match="model must be fast or distilled or vgg19, not vgg16"):
         Stylizer.load("vgg16")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from adain_jax import weights
 from adain_jax.convert import key_tables, sources
 from adain_jax.convert.errors import ConversionError, UnknownConventionError
+from adain_jax.files import safetensors_metadata
 from adain_jax.weights import Kind, Layers
 
 __all__ = [
@@ -122,7 +123,7 @@ def _convention_of(path: Path, arrays: Mapping[str, np.ndarray], naming: str) ->
         return "caffe"
     if (
         path.suffix == ".safetensors"
-        and weights.header(path.read_bytes()).get("format") == "adain-jax"
+        and safetensors_metadata(path.read_bytes()).get("format") == "adain-jax"
     ):
         return "unit"
     raise UnknownConventionError(

@@ -57,7 +57,7 @@ def stylize_encoded(
     """What `stylize` gives, from the features that `encode_content` gave."""
     style, alpha, masks, content_style = inputs
     model = bind(network, params)
-    pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
+    pictures = model.stylize(scales, style, alpha, model.regions(masks, size), content_style)
     return from_float(pictures, dtype)
 
 

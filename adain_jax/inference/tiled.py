@@ -277,7 +277,7 @@ def _decode_slab(
         scales = model.encode(to_float(picture), size)
         for i, x in features.items():
             scales[i] = FeatureMap(x, scales[i].size)
-        pictures = model.stylise(scales, style, alpha, model.regions(masks, size), content_style)
+        pictures = model.stylize(scales, style, alpha, model.regions(masks, size), content_style)
         return from_float(pictures, picture.dtype), None
 
     return map_tiles(decode, (picture, masks, features), grid)[0]

@@ -26,8 +26,8 @@ class ReflectConv(nnx.Module):
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
         # Torch7's default, which the original release starts from.
-        initialise = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        self.kernel = nnx.Param(initialise(rngs.params(), (3, 3, c_in, c_out)))
+        initialize = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        self.kernel = nnx.Param(initialize(rngs.params(), (3, 3, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 
     def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
@@ -44,8 +44,8 @@ class PointwiseConv(nnx.Module):
     """
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
-        initialise = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
-        self.kernel = nnx.Param(initialise(rngs.params(), (1, 1, c_in, c_out)))
+        initialize = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+        self.kernel = nnx.Param(initialize(rngs.params(), (1, 1, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 
     def __call__(self, x: Features) -> Features:

@@ -108,15 +108,15 @@ class StyleNetwork(nnx.Module):
             alpha: strength, one number or one per picture.
             masks: soft regions at picture size, or None for one region.
             size: valid sizes, see `adain_jax.nn.valid_size`.
-            content_style: see `stylise`.
+            content_style: see `stylize`.
 
         Returns:
             float32 (n, H, W, 3), h and w rounded up to multiples of 8; not clipped.
         """
         scales = self.encode(contents, size)
-        return self.stylise(scales, styles, alpha, self.regions(masks, size), content_style)
+        return self.stylize(scales, styles, alpha, self.regions(masks, size), content_style)
 
-    def stylise(
+    def stylize(
         self,
         scales: list[FeatureMap],
         styles: Style,
@@ -141,14 +141,14 @@ class StyleNetwork(nnx.Module):
         for i, (scale, style) in enumerate(zip(scales, self._split(styles), strict=True)):
             content = scale.features
             if regions is None:
-                stylised = adain(
+                stylized = adain(
                     content, style, weights=scale.valid_mask, content_statistics=own[i]
                 )
             else:
-                stylised = adain_regions(
+                stylized = adain_regions(
                     content, style, regions[i], weights=scale.valid_mask, content_statistics=own[i]
                 )
-            blended = blend(content, stylised, alpha).astype(content.dtype)
+            blended = blend(content, stylized, alpha).astype(content.dtype)
             transformed.append(FeatureMap(blended, scale.size))
         return self.decode(transformed)
 

@@ -85,7 +85,7 @@ class NetworkTrainee(nnx.Module):
         scales = [FeatureMap(features, None) for features in content]
         moments = [statistics(features) for features in style]
         styles = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *moments)
-        return self.network.stylise(scales, styles)
+        return self.network.stylize(scales, styles)
 
 
 class Entry(NamedTuple):

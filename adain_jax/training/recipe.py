@@ -17,7 +17,7 @@ from adain_jax import evaluation, weights
 from adain_jax.data.sources import open_source
 from adain_jax.errors import AdainError
 from adain_jax.evaluation import read_pairs
-from adain_jax.files import write_atomically
+from adain_jax.files import safetensors_metadata, write_atomically
 from adain_jax.images import Picture, save_picture
 from adain_jax.images.contact_sheet import contact_sheet
 from adain_jax.inference.stylizer import Stylizer
@@ -112,7 +112,7 @@ def follow(
         init = done
     target = folder / f"{kind}.safetensors"
     last = runs[-1] / f"{part}.safetensors"
-    metadata = weights.header(last.read_bytes())
+    metadata = safetensors_metadata(last.read_bytes())
     weights.write(target, weights.to_half(weights.read(last, kind)), kind, metadata)
     plot(runs, folder / "curves.png")
     if options.get("val_content") and options.get("val_style"):

@@ -5,7 +5,6 @@ Keys are the paths of a network's parameters, joined by dots: `conv1_1.kernel`, 
 the encoder layer they mirror. The encoder takes RGB in [0, 1].
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from adain_jax.errors import AdainError
-from adain_jax.files import write_atomically
+from adain_jax.files import safetensors_metadata, write_atomically
 
 Model = Literal["fast", "distilled", "vgg19"]
 Kind = Literal["fast", "distilled", "vgg19-encoder", "vgg19-decoder"]
@@ -86,7 +85,7 @@ def read(path: str | Path, kind: Kind) -> Layers:
         raise WeightsError(error.strerror or str(error), path) from error
     try:
         arrays = load(data)
-        metadata = header(data)
+        metadata = safetensors_metadata(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(
             f"not a safetensors file; run `python convert_vgg.py {path}` if it holds "
@@ -139,13 +138,6 @@ def check(arrays: Mapping[str, np.ndarray], kind: Kind) -> list[str]:
             elif not np.isfinite(array).all():
                 problems.append(f"{key} holds values that are not finite")
     return problems
-
-
-def header(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file."""
-    length = int.from_bytes(data[:8], "little")
-    metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
-    return metadata if isinstance(metadata, dict) else {}
 
 
 def flatten(layers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

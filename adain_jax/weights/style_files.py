@@ -3,23 +3,28 @@
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Array
 
-from adain_jax.files import write_atomically
-from adain_jax.style import Style, StyleError
-from adain_jax.weights import header
+from adain_jax.errors import StyleError
+from adain_jax.files import safetensors_metadata, write_atomically
 
 
-def write_style(style: Style, path: str | Path, model: str) -> None:
-    """Writes a style of the encoder that `model` identifies, atomically."""
+def write_moments(
+    mean: np.ndarray | Array, std: np.ndarray | Array, path: str | Path, model: str
+) -> None:
+    """Writes means and standard deviations, float32 (c,) or (n, c), atomically.
+
+    `model` identifies the encoder whose channels these are.
+    """
     from safetensors.numpy import save
 
-    arrays = {"mean": np.asarray(style.mean), "std": np.asarray(style.std)}
+    arrays = {"mean": np.asarray(mean), "std": np.asarray(std)}
     metadata = {"format": "adain-jax", "kind": "style", "model": model}
     write_atomically(path, save(arrays, metadata))
 
 
-def read_style(path: str | Path, model: str) -> Style:
-    """Reads what `write_style` wrote.
+def read_moments(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
+    """Reads what `write_moments` wrote, and checks that it is of the encoder `model`.
 
     Raises:
         StyleError: the file is missing, is not a style file, or holds a style of another model.
@@ -34,7 +39,7 @@ def read_style(path: str | Path, model: str) -> Style:
         raise StyleError(error.strerror or str(error), path) from error
     except SafetensorError as error:
         raise StyleError(f"not a safetensors file ({error})", path) from error
-    metadata = header(data)
+    metadata = safetensors_metadata(data)
     if metadata.get("kind") != "style" or set(arrays) != {"mean", "std"}:
         raise StyleError("not a style file, as `Style.save` writes them", path)
     if metadata.get("model") != model:
@@ -44,4 +49,4 @@ def read_style(path: str | Path, model: str) -> Style:
     mean, std = arrays["mean"], arrays["std"]
     if mean.shape != std.shape or mean.ndim not in (1, 2):
         raise StyleError(f"mean {mean.shape} and std {std.shape} do not fit together", path)
-    return Style(mean, std)
+    return mean, std
