@@ -61,7 +61,7 @@ def test_vgg19_in_tiles(random_params, monkeypatch):
 @pytest.mark.parametrize("model", NETWORKS)
 def test_networks_see_as_far_as_they_say(model, random_params):
     """One row of pixels, or of features, that is another: which features, or pixels, are."""
-    params = {"fast": random_layers("fast"), "vgg19": random_params}[model]
+    params = random_params if model == "vgg19" else random_layers(model)
     network = bind(NETWORKS[model], params)
     stride = network.strides[-1]
     middle = 12 * stride

@@ -85,7 +85,7 @@ class DistilledNetwork(StyleNetwork):
     strides = (8,)
     channels = (512,)
     encoder_radius = (46,)
-    decoder_radius = (72,)
+    decoder_radius = (71,)
     bytes_per_pixel = 200
 
     def __init__(self, *, rngs: nnx.Rngs):
