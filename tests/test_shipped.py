@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 
 from adain_jax import Stylizer, weights
 from adain_jax.cli import infer
+from adain_jax.evaluation import woven_texture
 from adain_jax.files import safetensors_metadata
 from adain_jax.images import read_picture
 
@@ -70,6 +71,15 @@ def test_the_default_takes_the_style_and_keeps_the_content(fast):
 
 
 @pytest.mark.essential
+def test_the_default_weaves_no_pattern_of_single_pixels(fast):
+    contents = [read_picture(path, size=256) for path in sorted((EXAMPLES / "content").iterdir())]
+    for name in ("points", "mosaic", "woodcut"):
+        style = read_picture(EXAMPLES / "style" / f"{name}.jpg", size=256)
+        for content in contents:
+            woven = woven_texture(content[None], fast(content, style)[None])
+            assert woven["checker"] < 0.3
+
+
 def test_infer_needs_nothing_else(nothing_converted, tmp_path):
     pictures = ["--content", EXAMPLES / "content" / "cat.jpg"]
     pictures += ["--style", EXAMPLES / "style" / "swirls.jpg", "--output", tmp_path / "out.png"]
