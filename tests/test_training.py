@@ -25,7 +25,7 @@ from adain_jax.training.optimizer import learning_rate, style_weight
 from adain_jax.training.pictures_on_device import NumberedBatches, crop_windows, load_all
 from adain_jax.training.recipe import RecipeError, read_recipe
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot, read_metrics
-from adain_jax.training.step import Frozen, initial_state, make_train_step
+from adain_jax.training.step import Frozen, in_sequence, initial_state, make_train_step
 from adain_jax.training.style_augmentation import augment_styles, window_side
 
 pytestmark = pytest.mark.usefixtures("programs_of_training")
@@ -255,7 +255,8 @@ def test_the_two_conventions_differ_by_the_number_of_channels():
     from adain_jax.style import statistics
 
     taps, styles = (
-        Taps(*(rng.random((2, 4, 4, c), np.float32) for c in (64, 128, 256, 512))) for _ in "ab"
+        Taps(*(jnp.asarray(rng.random((2, 4, 4, c), np.float32)) for c in (64, 128, 256, 512)))
+        for _ in "ab"
     )
     moments = tuple(statistics(tap) for tap in styles)
     total = style_losses(taps, moments)
@@ -271,22 +272,22 @@ def test_the_two_conventions_differ_by_the_number_of_channels():
 
 
 def test_total_variation():
-    ramp = np.broadcast_to(np.arange(4.0)[:, None, None], (1, 4, 5, 3))
+    ramp = jnp.broadcast_to(jnp.arange(4.0)[:, None, None], (1, 4, 5, 3))
     np.testing.assert_allclose(total_variation(ramp), 1.0)
 
 
 # Distillation
 
 
-def test_features_alone_train_the_fast_encoder_alone(frozen):
+def test_features_alone_train_the_encoder_alone(frozen):
     options = {"content_weight": 0.0, "style_weight": 0.0, "feature_weight": 1.0}
-    config = configure(model="fast", learning_rate=1e-3, optimizer="muon", **options)
+    config = configure(model="distilled", learning_rate=1e-3, optimizer="muon", **options)
     inputs = batch()
     before = jax.device_get(initial_state(config, 1).params["network"])
     state, history = run_steps(config, frozen, inputs, steps=8)
     after = jax.device_get(state.params["network"])
     jax.tree.map(np.testing.assert_array_equal, after["decoder"], before["decoder"])
-    assert history[-1]["feature_loss"] < 0.9 * history[0]["feature_loss"]
+    assert history[-1]["feature_loss"] < 0.97 * history[0]["feature_loss"]
     assert "content_loss" not in history[0]  # VGG19 looks at no result
 
 
@@ -321,7 +322,8 @@ def sources(tmp_path):
 
 
 def test_crops_on_the_device_are_windows_of_the_pictures(sources):
-    on_device, names = load_all(sources[0])
+    host, names = load_all(sources[0])
+    on_device = jax.device_put(host)
     index = np.array([6, 0, 3, 3, 5, 1])
     keys = jax.random.split(jax.random.key(0), len(index))
     for flip in (False, True):
@@ -341,8 +343,8 @@ def test_crops_on_the_device_are_windows_of_the_pictures(sources):
 
 
 def test_corners_reach_every_place_equally(sources):
-    on_device, _ = load_all(sources[0])
-    marked = on_device._replace(pixels=np.arange(len(on_device.pixels) * 3).reshape(-1, 3))
+    on_device = jax.device_put(load_all(sources[0])[0])
+    marked = on_device._replace(pixels=jnp.arange(on_device.pixels.size).reshape(-1, 3))
     keys = jax.random.split(jax.random.key(1), 4000)
     crops = crop_windows(marked, np.full(4000, 1), keys, 16, False)
     corners = (np.asarray(crops)[:, 0, 0, 0] // 3 - on_device.first[1]).astype(int)
@@ -433,7 +435,7 @@ def test_augmented_styles_are_pictures_unlike_each_other():
 def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys):
     recipe = tmp_path / "small.toml"
     recipe.write_text(
-        'model = "fast"\n[common]\npictures = "device"\nsteps_per_dispatch = 2\n'
+        'model = "distilled"\n[common]\npictures = "device"\nsteps_per_dispatch = 2\n'
         '[[legs]]\nname = "features"\nsteps = 9\ncontent_weight = 0.0\nstyle_weight = 0.0\n'
         'feature_weight = 1.0\n[[legs]]\nname = "losses"\nteacher_weight = 1.0\n'
     )
@@ -453,7 +455,7 @@ def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys
     output = capsys.readouterr().out
     assert "| content_loss | style_loss |" in output
     assert "live on the device" in output
-    assert weights.read(run / "fast.safetensors", "fast")
+    assert weights.read(run / "distilled.safetensors", "distilled")
     for name in ("evaluation.json", "curves.png", "samples.jpg", "losses/network.safetensors"):
         assert (run / name).exists()
     first = (run / "features" / "network.safetensors").stat().st_mtime_ns
@@ -465,15 +467,15 @@ def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys
 
 
 def test_recipes_say_what_is_wrong_with_them(tmp_path):
-    for name in ("fast", "vgg19"):
+    for name in ("distilled", "vgg19"):
         recipe = read_recipe(name)
         for leg in recipe.legs.values():
             assert not configure(model=recipe.model, **leg).problems()
-    with pytest.raises(RecipeError, match="those that ship are fast, vgg19"):
+    with pytest.raises(RecipeError, match="those that ship are distilled, vgg19"):
         read_recipe("none")
     for text, message in (
         ("model = ", "Invalid"),
-        ('model = "vgg16"', "needs model = vgg19 or fast"),
+        ('model = "vgg16"', "needs model = vgg19 or fast or distilled"),
         ('model = "fast"\n[[legs]]\nstep = 1', "leg 1: no such option: step"),
     ):
         (tmp_path / "r.toml").write_text(text)

@@ -73,11 +73,11 @@ class FollowRecipe:
     """Make weights leg by leg, as those that ship were made. The same command goes on after any
     interruption.
 
-    Example: python -m adain_jax.training recipe fast --content coco --style wikiart --run-dir runs/f
+    Example: python -m adain_jax.training recipe vgg19 --content coco --style wikiart --run-dir runs/f
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
-    """A recipe that ships (fast, vgg19), or a TOML file of one's own."""
+    """A recipe that ships (distilled, vgg19), or a TOML file of one's own."""
     content: _Source
     """Photographs, as of train.py."""
     style: _Source
