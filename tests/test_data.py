@@ -284,7 +284,7 @@ def test_tensorflow_is_never_imported(tmp_path, folders):
 import sys
 from pathlib import Path
 from adain_jax.data.pack import pack
-from adain_jax.data.pipeline import Batches, prefetch
+from adain_jax.data.pipeline import Batches
 from adain_jax.data.sources import Pictures, open_source
 import adain_jax.training.loop
 pack(Path({str(folders[0])!r}), Path({str(tmp_path / "p")!r}), size=20)

@@ -388,7 +388,7 @@ def test_a_dispatch_of_several_steps_is_those_steps(sources, frozen, augment):
     losses = []
     for arrays in taken:
         one_by_one, measured = step(one_by_one, inputs, arrays)
-        losses.append(measured["loss"])
+        losses.append(float(measured["loss"]))
     stacked = {key: np.stack([arrays[key] for arrays in taken]) for key in taken[0]}
     at_once, measured = jax.jit(in_sequence(train_step))(initial_state(config, 5), inputs, stacked)
     np.testing.assert_allclose(measured["loss"], losses, rtol=1e-5)
