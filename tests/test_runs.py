@@ -129,6 +129,31 @@ def test_a_run_goes_on_where_it_was(workplace, whole_run, tmp_path, capsys):
     assert "seed: 0 there, 5 now" in capsys.readouterr().err
 
 
+def test_pictures_on_the_device_go_on_to_the_bit(workplace, tmp_path, capsys):
+    """Two steps in one program, cut and changed inside it, on four devices."""
+    options = {"pictures": "device", "steps_per_dispatch": 2}
+    flags = ["--flip", "--augment-styles"]
+    assert train(*arguments(workplace, tmp_path / "whole", **options), *flags) == 0
+    assert "9 + 7 pictures are decoded once and live on the device" in capsys.readouterr().out
+    # As if killed after step 4; it goes on without being told where its pictures live.
+    shutil.copytree(tmp_path / "whole", tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "6")
+    options["pictures"] = "auto"
+    assert train(*arguments(workplace, tmp_path / "run", **options), *flags) == 0
+    output = capsys.readouterr().out
+    assert "as this run began" in output
+    assert "going on from step 4" in output
+    assert losses(tmp_path / "run") == losses(tmp_path / "whole")
+    assert list(losses(tmp_path / "run")) == [1, 2, 3, 4, 5, 6]
+
+
+def test_minutes_end_a_run_as_its_steps_do(workplace, tmp_path):
+    run = tmp_path / "run"
+    assert train(*arguments(workplace, run, steps=1000, minutes=1e-6)) == 0
+    assert list(losses(run)) == [1]
+    assert (run / "decoder.safetensors").exists()
+
+
 def test_saved_on_four_devices_resumed_on_one(workplace, whole_run, tmp_path):
     assert train(*arguments(workplace, tmp_path / "run", steps=3)) == 0
     process = start(arguments(workplace, tmp_path / "run"), devices=1)

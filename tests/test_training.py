@@ -1,5 +1,6 @@
 """The step and the losses against an independent implementation, and what runs leave on the disk."""
 
+import json
 from pathlib import Path
 
 import jax
@@ -512,6 +513,14 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path):
     agree(configure(run_dir=tmp_path, steps=7, keep=9))
     with pytest.raises(RunError, match=r"crop: 256 there, 128 now; seed: 1 there, 2 now"):
         agree(configure(run_dir=tmp_path, crop=128, seed=2))
+    # A run from before pictures could live on the device goes on as it was.
+    file = tmp_path / "config.json"
+    older = {key: v for key, v in json.loads(file.read_text()).items() if key != "pictures"}
+    file.write_text(json.dumps(older))
+    agree(configure(run_dir=tmp_path, pictures="stream"))
+    file.write_text(json.dumps(older))
+    with pytest.raises(RunError, match="pictures: 'stream' there, 'device' now"):
+        agree(configure(run_dir=tmp_path, pictures="device"))
 
 
 def test_metrics_after_the_checkpoint_are_dropped(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,15 @@ def agree(config: Config) -> None:
             before = json.loads(file.read_text())
         except ValueError:
             raise RunError(f"{file}: damaged; delete it or take another --run-dir") from None
+        # A run from before an option existed was what its default is now.
+        before = {field.name: field.default for field in fields(Config)} | {
+            "pictures": "stream",
+            **before,
+        }
         differing = [
-            f"{key}: {before.get(key)!r} there, {value!r} now"
+            f"{key}: {before[key]!r} there, {value!r} now"
             for key, value in config.training_fields().items()
-            if before.get(key) != value
+            if before[key] != value
         ]
         if differing:
             raise RunError(
