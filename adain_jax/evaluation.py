@@ -142,6 +142,13 @@ def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     return {key: float(np.mean([row[key] for row in rows])) for key in rows[0]}
 
 
+def columns(measured: Mapping[str, float]) -> dict[str, str]:
+    """The columns of a table of measurements: their headings, and the keys of `measure`."""
+    layers = {key.split("/")[1]: key for key in sorted(measured) if key.startswith("style_loss/")}
+    indices = {"SSIM": "ssim", "checker": "checker", "scratches": "scratches"}
+    return {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
+
+
 @dataclass(frozen=True)
 class Options:
     """Measure a model on pairs of pictures: the paper's two losses, and SSIM to the content.
@@ -221,12 +228,10 @@ def _evaluate(options: Options) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    layers = [key for key in means if key.startswith("style_loss/")]
-    names = ("Lc", "Ls", *(key.split("/")[1] for key in layers), "SSIM", "checker", "scratches")
+    shown = columns(means)
     # Narrow enough for 80 columns.
-    table = Table("model", *names, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    columns = ("content_loss", "style_loss", *layers, "ssim", "checker", "scratches")
-    table.add_row(options.model, *(f"{means[key]:.3f}" for key in columns))
+    table = Table("model", *shown, box=None, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_row(options.model, *(f"{means[key]:.3f}" for key in shown.values()))
     Console().print(table)
     print(f"{means['pairs']:.0f} pairs of {options.size} px")
 

@@ -454,7 +454,7 @@ def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys
     with pytest.raises(SystemExit, match="0"):
         tools.main([*arguments, "--smoke"])
     output = capsys.readouterr().out
-    assert "| content_loss | style_loss |" in output
+    assert "| Lc | Ls | relu1_1 |" in output
     assert "live on the device" in output
     assert weights.read(run / "distilled.safetensors", "distilled")
     for name in ("evaluation.json", "curves.png", "samples.jpg", "losses/network.safetensors"):

@@ -13,6 +13,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from adain_jax import evaluation, weights
 from adain_jax.data.sources import open_source
 from adain_jax.errors import AdainError
@@ -28,7 +30,7 @@ from adain_jax.training.run_dir import plot
 
 RECIPES = Path(__file__).parent / "recipes"
 SHEET_ROWS = 6
-SMOKE = {"steps": 3, "batch_size": 2, "crop": 32, "resize": 64, "reconstruct": 0, "ramp": 0}
+SMOKE = {"steps": 3, "crop": 32, "resize": 64, "accumulate": 1, "reconstruct": 0, "ramp": 0}
 """What replaces a leg's options in a trial run: everything happens, and nothing takes long."""
 
 
@@ -98,6 +100,7 @@ def follow(
         Whatever `train` raises.
     """
     part, kind = REGISTRY[recipe.model].part, REGISTRY[recipe.model].kind
+    trial = {**SMOKE, "batch_size": 2 * jax.device_count()} if smoke else {}
     runs = []
     for name, leg in recipe.legs.items():
         run = folder / name
@@ -105,7 +108,7 @@ def follow(
         if not done.exists():
             print(f"leg {name} of {', '.join(recipe.legs)}", flush=True)
             values = {**options, **leg, "model": recipe.model, "run_dir": run, "init": init}
-            train(Config(**(values | SMOKE if smoke else values)))
+            train(Config(**(values | trial)))
         if not done.exists():
             return None
         runs.append(run)
@@ -127,9 +130,9 @@ def _measure(model: weights.Model, target: Path, folder: Path, options: Mapping[
         evaluation.Options(options["val_content"], options["val_style"], model, **files)
     )
     write_atomically(folder / "evaluation.json", json.dumps(measured, indent=1).encode())
-    columns = [key for key in measured if key != "pairs"]
-    print(_row(columns), _row(["---"] * len(columns)), sep="\n")
-    print(_row([f"{measured[key]:.3f}" for key in columns]))
+    columns = evaluation.columns(measured)
+    print(_row(list(columns)), _row(["---"] * len(columns)), sep="\n")
+    print(_row([f"{measured[key]:.3f}" for key in columns.values()]))
     stylizer = Stylizer.load(model, **(files if model == "vgg19" else {"network": target}))
     cells: dict[tuple[int, int], Picture] = {}
     contents, styles = (open_source(options[key]) for key in ("val_content", "val_style"))
