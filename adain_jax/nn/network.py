@@ -78,7 +78,11 @@ class StyleNetwork(nnx.Module):
 
     def encode_style(self, pictures: Features, size: ValidSize | None = None) -> Style:
         """Statistics (n, c) of the pictures' features."""
-        scales = self.encode(pictures, size)
+        return self.statistics(self.encode(pictures, size))
+
+    @staticmethod
+    def statistics(scales: list[FeatureMap]) -> Style:
+        """Statistics (n, c) of feature maps, the channels of all scales side by side."""
         styles = [statistics(scale.features, scale.valid_mask) for scale in scales]
         return jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *styles)
 

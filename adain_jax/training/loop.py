@@ -286,10 +286,8 @@ def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple
     accelerated = jax.default_backend() != "cpu"
     if place == "auto" and not accelerated:
         place, reason = "stream", "as a CPU has no memory of its own"
-    needed = 0
-    if place != "stream":
-        needed = estimated_bytes(content) + estimated_bytes(style)
     if place == "auto":
+        needed = estimated_bytes(content) + estimated_bytes(style)
         room = free_memory() // PICTURES_SHARE
         place = "device" if needed <= room else "stream"
         fit = "fit" if needed <= room else "do not fit"

@@ -82,10 +82,10 @@ class NetworkTrainee(nnx.Module):
         self, content: list[Features], style: list[Features], style_index: Int[Array, " n"]
     ) -> Features:
         """AdaIN at every scale, and the network's own decoder."""
-        scales = [FeatureMap(features, None) for features in content]
-        moments = [statistics(features) for features in style]
-        styles = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *moments)
-        return self.network.stylize(scales, styles)
+        contents, styles = (
+            [FeatureMap(features, None) for features in scales] for scales in (content, style)
+        )
+        return self.network.stylize(contents, self.network.statistics(styles))
 
 
 class Entry(NamedTuple):

@@ -21,7 +21,7 @@ from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder
 from adain_jax.style import adain, statistics
 from adain_jax.training.config import Config
-from adain_jax.training.models import Params, bind_trainee, initial_variables, variables
+from adain_jax.training.models import Params, Trainee, bind_trainee, initial_variables, variables
 from adain_jax.training.optimizer import learning_rate, make_optimizer, style_weight
 from adain_jax.training.pictures_on_device import PicturesOnDevice, crop_windows
 from adain_jax.training.style_augmentation import augment_styles, window_side
@@ -55,7 +55,7 @@ class Frozen(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Contents and styles of a batch, (n, h, w, c), with what VGG19 makes of the styles."""
+    """Contents and styles of a batch, pictures (n, h, w, 3) in [0, 1]."""
 
     content: Features
     style: Features
@@ -179,7 +179,7 @@ def load_pairs(config: Config, frozen: Frozen, batch: Batch) -> Pairs:
 
 def style_transfer_objective(
     config: Config,
-    trainee: Any,
+    trainee: Trainee,
     encoder: VGG19Encoder,
     frozen: Frozen,
     pictures: Pairs,
@@ -233,7 +233,7 @@ def style_transfer_objective(
 
 def reconstruction_objective(
     config: Config,
-    trainee: Any,
+    trainee: Trainee,
     encoder: VGG19Encoder,
     frozen: Frozen,
     pictures: Pairs,
