@@ -1,14 +1,14 @@
-"""Times stylisation: both models, and a PyTorch twin of VGG19's where torch is installed.
+"""Times stylization: the models, and a PyTorch twin of VGG19's where torch is installed.
 
-    python -m benchmarks inference [--models fast vgg19] [--sides 256 512 1024] [--batches 1 8]
-        [--dtype float32] [--repeats 5]
+    python -m benchmarks inference [--models fast distilled vgg19] [--sides 256 512 1024]
+        [--batches 1 8] [--dtype float32] [--repeats 5]
 
 Each case runs in a process of its own, so that its peak memory is its own; the contestants take turns,
-and the median of several runs counts. "both" encodes one style picture of the same size and stylises
-the batch; "content" stylises with a known style. Ratios are to the twin's "both" and "content".
-Pictures
-come from the host's memory and go back there. "rate" is the network's multiplications and additions per
-second in "content", as a share of what large matrices reach on the same device in the same process.
+and the median of several runs counts. "both" encodes one style picture of the same size and stylizes
+the batch; "content" stylizes with a known style. Ratios are to the twin's "both" and "content".
+Pictures come from the host's memory and go back there. "rate" is the network's multiplications and
+additions per second in "content", as a share of what large matrices reach on the same device in the
+same process.
 
 On a GPU the twin runs there too, through `torch.compile` where the dtype is bfloat16.
 """
@@ -26,10 +26,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from adain_jax.weights import Kind, Layers
+    from adain_jax.weights import Kind, Layers, Model
 
 
 def timed(function: Callable[[], object]) -> tuple[float, float]:
@@ -50,27 +50,28 @@ def random_layers(kind: "Kind") -> "Layers":
     """Weights that keep the size of activations."""
     import numpy as np
 
-    from adain_jax.weights import CHANNELS
+    from adain_jax.weights import nest, shapes
 
     rng = np.random.default_rng(0)
-    return {
-        name: {
-            "kernel": (rng.standard_normal((3, 3, a, b)) * (2 / 9 / a) ** 0.5).astype("f"),
-            "bias": np.zeros(b, "f"),
-        }
-        for name, (a, b) in CHANNELS[kind].items()
+    flat = {
+        key: np.zeros(shape, "f")
+        if key.endswith("bias")
+        else rng.standard_normal(shape, "f") * (2 / math.prod(shape[:-1])) ** 0.5
+        for key, shape in shapes(kind).items()
     }
+    return nest(flat)
 
 
-def random_params(model: str) -> dict[str, Any]:
+def random_params(model: "Model") -> dict[str, Any]:
     """The same for a whole model."""
-    if model == "fast":
-        return random_layers("fast")
-    return {part: random_layers(f"vgg19-{part}") for part in ("encoder", "decoder")}
+    from adain_jax.models import WEIGHT_FILES
+
+    parts = {name: random_layers(kind) for name, kind in WEIGHT_FILES[model].items()}
+    return parts.get("network", parts)
 
 
 def ours(
-    model: str, batch: int, side: int, dtype: str
+    model: "Model", batch: int, side: int, dtype: str
 ) -> tuple[Callable[[], object], Callable[[], object]]:
     import jax
     import numpy as np
@@ -89,22 +90,30 @@ def ours(
     return lambda: stylizer(contents, picture), lambda: stylizer(contents, style)
 
 
+STRIDES = {
+    "half": 2, "quarter": 4, "eighth": 8, "picture": 1,
+    "conv1": 1, "conv2": 2, "conv3": 4, "conv4": 8, "relu4": 8,
+}  # fmt: skip
+
+
 def layer_flop(kind: "Kind", side: int) -> dict[str, float]:
     """Multiplications and additions of each convolution as written, for one picture."""
     from adain_jax.weights import shapes
 
-    names = {"half": 2, "quarter": 4, "eighth": 8, "conv1": 1, "conv2": 2, "conv3": 4, "conv4": 8}
-    return {
-        key.removesuffix(".kernel"): 2 * math.prod(shape) * (side / names[key.split("_")[0]]) ** 2
-        for key, shape in shapes(kind).items()
-        if key.endswith(".kernel")
-    }
+    flop = {}
+    for key, shape in shapes(kind).items():
+        if key.endswith(".kernel"):
+            words = (part.split("_")[0] for part in key.split("."))
+            stride = next(STRIDES[word] for word in words if word in STRIDES)
+            flop[key.removesuffix(".kernel")] = 2 * math.prod(shape) * (side / stride) ** 2
+    return flop
 
 
-def flop(model: str, side: int) -> float:
-    """The same of stylising one picture."""
-    kinds: list[Kind] = ["fast"] if model == "fast" else ["vgg19-encoder", "vgg19-decoder"]
-    return sum(sum(layer_flop(kind, side).values()) for kind in kinds)
+def flop(model: "Model", side: int) -> float:
+    """The same of stylizing one picture."""
+    from adain_jax.models import WEIGHT_FILES
+
+    return sum(sum(layer_flop(kind, side).values()) for kind in WEIGHT_FILES[model].values())
 
 
 def matrix_rate(dtype: str) -> float:
@@ -123,7 +132,7 @@ def matrix_rate(dtype: str) -> float:
 
 
 def run_case(
-    project: str, batch: int, side: int, repeats: int, dtype: str = "float32"
+    project: 'Model | Literal["torch"]', batch: int, side: int, repeats: int, dtype: str = "float32"
 ) -> dict[str, float]:
     """One case in this process."""
     if project == "torch":
@@ -165,8 +174,9 @@ def machine() -> dict[str, str]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    models = ["fast", "vgg19"]
-    parser.add_argument("--models", nargs="+", default=models, choices=models)
+    parser.add_argument(
+        "--models", nargs="+", default=["fast", "vgg19"], choices=["fast", "distilled", "vgg19"]
+    )
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])

@@ -16,20 +16,24 @@ import resource
 import statistics
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from benchmarks.inference import random_params, timed
+
+if TYPE_CHECKING:
+    from adain_jax.weights import Model
 
 UNIT = 1024  # pixels per side
 
 
-def run_case(model: str, side: int, tile: str) -> dict[str, float]:
+def run_case(model: "Model", side: int, tile: Literal["auto", "off"] | int) -> dict[str, float]:
     """One case in this process."""
     import numpy as np
 
     from adain_jax import Stylizer
 
     params = random_params(model)
-    stylizer = Stylizer(params, model=model, tile=int(tile) if tile.isdigit() else tile)
+    stylizer = Stylizer(params, model=model, tile=tile)
     rng = np.random.default_rng(0)
     picture, unit = (rng.integers(0, 256, (n, n, 3), np.uint8) for n in (side, UNIT))
     style = stylizer.encode_style(picture[:512, :512])
@@ -93,4 +97,6 @@ def measure(options: argparse.Namespace) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":  # one case, in a process of its own
-    print(json.dumps(run_case(sys.argv[1], int(sys.argv[2]), sys.argv[3])))
+    model, side, tile = sys.argv[1:]
+    kept: Any = int(tile) if tile.isdigit() else tile
+    print(json.dumps(run_case(cast("Model", model), int(side), kept)))

@@ -81,21 +81,23 @@ def ours(options: argparse.Namespace, data: str) -> dict[str, float]:
     from adain_jax.training.devices import pmapped, replicate, shard_steps
     from adain_jax.training.pictures_on_device import NumberedBatches, load_all
     from adain_jax.training.step import Frozen, in_sequence, initial_state, make_train_step
-    from adain_jax.weights import read
+    from adain_jax.weights import Kind, read
 
     names = ("model", "dtype", "batch_size", "crop")
     config = Config("", "", Path(), **{name: getattr(options, name) for name in names})
-    kind = "vgg19-encoder"
+    kind: Kind = "vgg19-encoder"
     frozen = Frozen(read(options.encoder, kind) if options.encoder else random_layers(kind))
     train = pmapped(in_sequence(make_train_step(config, 1)))
     size, dispatch = options.batch_size, options.steps_per_dispatch
 
     def random_batches() -> Iterator[Batch]:
-        pictures = np.random.default_rng(0).integers(
+        content, style = np.random.default_rng(0).integers(
             0, 256, (2, size, options.crop, options.crop, 3), np.uint8
         )
         while True:
-            yield Batch(*pictures, np.zeros(size, np.int32), np.arange(size, dtype=np.int32), [])
+            yield Batch(
+                content, style, np.zeros(size, np.int32), np.arange(size, dtype=np.int32), []
+            )
 
     batches: Iterator[Batch] = random_batches()
     if data != "random":

@@ -12,6 +12,7 @@ decoding and encoding, after a first run that compiles.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -58,6 +59,10 @@ def timed(function: Callable[[], Frames]) -> tuple[Frames, float]:
     return function(), time.perf_counter() - start
 
 
+def each_alone(stylizer: Stylizer, contents: np.ndarray, style: Style) -> Frames:
+    return list(stylizer(contents, style))
+
+
 def stabilized(stylizer: Stylizer, contents: np.ndarray, style: Style) -> Frames:
     """Batch by batch, as `infer.py --stabilize` does it."""
     stabilizer, size = Stabilizer(stylizer), stylizer.batch_size
@@ -86,8 +91,8 @@ def main() -> None:
         for painting in options.styles:
             picture = read_picture(EXAMPLES / f"style/{painting}.jpg", size=options.side)
             style = stylizer.encode_style(picture)
-            plain, plain_s = timed(lambda c=contents, s=style: list(stylizer(c, s)))
-            steady, steady_s = timed(lambda c=contents, s=style: stabilized(stylizer, c, s))
+            plain, plain_s = timed(partial(each_alone, stylizer, contents, style))
+            steady, steady_s = timed(partial(stabilized, stylizer, contents, style))
             row = [flicker(frames, step) for frames in (list(contents), plain, steady)]
             totals.append(row)
             print(f"{clip:40}{painting:12}{row[0]:17.2f}{row[1]:8.2f}{row[2]:12.2f}", end="")
