@@ -27,7 +27,7 @@ from jaxtyping import install_import_hook
 # Where the paper's arithmetic is, shapes and dtypes of arguments and results are checked. Modules are
 # checked only if they are imported after this.
 typechecker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # int is a float
-CHECKED = ("style", "losses", "color", "augment")
+CHECKED = ("style", "losses", "color", "augment", "nn")
 install_import_hook([f"adain_jax.{module}" for module in CHECKED], "conftest.typechecker")
 
 from adain_jax import weights  # noqa: E402

@@ -86,7 +86,7 @@ def test_gradients_of_convolutions_equal_their_definition(layer, h, w):
     def apply(x, kernel):
         return bind(lambda rngs: layer(3, 4, rngs=rngs), {**params, "kernel": kernel})(x)
 
-    to_x, to_kernel = jax.jit(lambda *xk: jax.vjp(apply, *xk)[1](gradient))(x, kernel)
+    to_x, to_kernel = jax.jit(lambda *xk: jax.vjp(apply, *xk)[1](jnp.asarray(gradient)))(x, kernel)
     assert_same_along(to_x, dx, gradient, plain(dx, kernel, 0))
     assert_same_along(to_kernel, d_kernel, gradient, plain(x, d_kernel, 0))
 
@@ -103,7 +103,7 @@ def test_winograds_way_equals_the_definition(h, w):
     @jax.jit
     def both_ways(x, kernel):
         result, pull = jax.vjp(winograd.convolve, x, kernel)
-        return result, *pull(gradient)
+        return result, *pull(jnp.asarray(gradient))
 
     result, to_x, to_kernel = both_ways(x, kernel)
     expected = valid_conv(x, kernel)
@@ -132,7 +132,9 @@ def test_convolutions_in_a_shared_frame_equal_each_picture_alone(layer):
     params = parameters(3, 4)
     sizes = np.array([(1, 1), (1, 6), (7, 2), (8, 9), (3, 9), (8, 1), (5, 5)])
     frame = np.random.default_rng(0).standard_normal((len(sizes), 8, 9, 3)).astype(np.float32)
-    results = bind(lambda rngs: layer(3, 4, rngs=rngs), params)(frame, jnp.array(sizes))
+    results = bind(lambda rngs: layer(3, 4, rngs=rngs), params)(
+        jnp.asarray(frame), jnp.array(sizes)
+    )
     for x, y, (h, w) in zip(frame, np.asarray(results), sizes, strict=True):
         alone = plain(x[None, :h, :w], **params)[0]
         np.testing.assert_allclose(y[: factor * h, : factor * w], alone, rtol=1e-5, atol=2e-5)
@@ -175,7 +177,7 @@ def test_what_accelerators_do_equals_what_cpus_do(h, w):
     rng = np.random.default_rng(h * 10 + w)
     phases = rng.standard_normal((2, h + 1, w + 1, 12)).astype(np.float32)
     of_cpus, of_accelerators = layers._interleave_stacked, layers._interleave_summed
-    np.testing.assert_array_equal(jax.jit(of_accelerators)(phases), of_cpus(phases))
+    np.testing.assert_array_equal(jax.jit(of_accelerators)(phases), jax.jit(of_cpus)(phases))
     x = rng.standard_normal((2, h, w, 3)).astype(np.float32)
     for mode in ("reflect", "edge"):
         padded = jax.jit(lambda x, mode=mode: valid_size._pad_summed(x, mode))(x)
@@ -193,7 +195,9 @@ def test_max_pool_rounds_up(h, w):
 def test_max_pool_in_a_shared_frame_sees_real_pixels_only():
     sizes = np.array([(1, 1), (3, 4), (6, 5), (6, 6)])
     frame = np.random.default_rng(0).standard_normal((4, 6, 6, 2)).astype(np.float32)
-    for x, y, (h, w) in zip(frame, max_pool(frame, jnp.array(sizes)), sizes, strict=True):
+    for x, y, (h, w) in zip(
+        frame, max_pool(jnp.asarray(frame), jnp.array(sizes)), sizes, strict=True
+    ):
         alone = plain_max_pool(x[None, :h, :w])[0]
         np.testing.assert_array_equal(y[: -(-h // 2), : -(-w // 2)], alone)
 
@@ -222,7 +226,7 @@ def test_convolution_gradients_equal_those_of_the_plain_layers():
 def test_a_layer_computes_in_the_dtype_of_its_kernel():
     params = jax.tree.map(lambda p: p.astype(jnp.bfloat16), parameters(3, 4))
     layer = bind(lambda rngs: ReflectConv(3, 4, rngs=rngs), params)
-    assert layer(np.ones((1, 4, 4, 3), np.float32)).dtype == jnp.bfloat16
+    assert layer(jnp.ones((1, 4, 4, 3))).dtype == jnp.bfloat16
 
 
 def test_shapes_of_the_networks(random_params):

@@ -187,23 +187,27 @@ def test_instance_norm_is_equation_4():
     norm = norms.InstanceNorm(4)
     norm.scale[...], norm.shift[...] = jnp.arange(4.0), jnp.ones(4)
     mean, std = (s[:, None, None] for s in reference_statistics(x))
-    np.testing.assert_allclose(norm(x), np.arange(4) * (x - mean) / std + 1, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        norm(jnp.asarray(x)), np.arange(4) * (x - mean) / std + 1, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_batch_norm_is_equation_1_and_keeps_running_statistics():
     x = features()
     norm = norms.BatchNorm(4, momentum=0.5)
     mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
-    np.testing.assert_allclose(norm(x), (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        norm(jnp.asarray(x)), (x - mean) / np.sqrt(var + 1e-5), rtol=1e-4, atol=1e-4
+    )
     norm.eval()
     running = (x - 0.5 * mean) / np.sqrt(0.5 + 0.5 * var + 1e-5)
-    np.testing.assert_allclose(norm(x), running, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(norm(jnp.asarray(x)), running, rtol=1e-4, atol=1e-4)
 
 
 def test_batch_norm_equals_flax():
     x = features()
     ours, flax = norms.BatchNorm(4), nnx.BatchNorm(4, momentum=0.9, epsilon=1e-5, rngs=nnx.Rngs(0))
-    np.testing.assert_allclose(ours(x), flax(x), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(ours(jnp.asarray(x)), flax(x), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(ours.mean[...], flax.mean[...], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(ours.var[...], flax.var[...], rtol=1e-5, atol=1e-6)
 
@@ -215,7 +219,7 @@ def test_conditional_instance_norm_picks_rows_of_its_table():
     norm.shift[...] = -jnp.arange(12.0).reshape(3, 4)
     mean, std = (s[:, None, None] for s in reference_statistics(x))
     table = np.arange(12).reshape(3, 4)[[2, 0]][:, None, None]
-    result = norm(x, jnp.array([2, 0]))
+    result = norm(jnp.asarray(x), jnp.array([2, 0]))
     np.testing.assert_allclose(result, table * (x - mean) / std - table, rtol=1e-4, atol=1e-4)
 
 
@@ -223,4 +227,6 @@ def test_adaptive_instance_norm_has_no_parameters_and_is_equation_8():
     x, y = features(), features(h=3)
     norm = norms.AdaptiveInstanceNorm()
     assert not jax.tree.leaves(nnx.state(norm))
-    np.testing.assert_allclose(norm(x, statistics(y)), reference_adain(x, y), rtol=2e-4, atol=2e-4)
+    np.testing.assert_allclose(
+        norm(jnp.asarray(x), statistics(y)), reference_adain(x, y), rtol=2e-4, atol=2e-4
+    )

@@ -12,6 +12,7 @@ Convolutions are dense: on CPU, XLA computes grouped ones ten times slower.
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jaxtyping import Array, Float
 
 from adain_jax.nn.fast import activate, mirror_to_multiple_of_8, space_to_depth
 from adain_jax.nn.layers import PointwiseConv, ReflectConv, UpsampleConv
@@ -27,7 +28,7 @@ class Residual(nnx.Module):
         self.conv_2 = ReflectConv(channels, channels, rngs=rngs)
 
     def __call__(self, x: Features, size: ValidSize | None) -> Features:
-        """Maps (n, h, w, c) to the same shape."""
+        """A map of the same shape."""
         return x + self.conv_2(activate(self.conv_1(x, size)), size)
 
 
@@ -42,8 +43,10 @@ class DistilledEncoder(nnx.Module):
         self.eighth_block_2 = Residual(128, rngs=rngs)
         self.relu4_1 = PointwiseConv(128, 512, rngs=rngs)
 
-    def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
-        """Maps (n, 8h, 8w, 3) in [0, 1] to features like relu4_1, (n, h, w, 512)."""
+    def __call__(
+        self, x: Float[Array, "n h w 3"], size: ValidSize | None = None
+    ) -> Float[Array, "n h//8 w//8 512"]:
+        """Features like relu4_1 of pictures in [0, 1]; h and w are multiples of 8."""
         half, quarter, eighth = (None if size is None else size // s for s in (2, 4, 8))
         x = activate(self.half(space_to_depth(x), half))
         x = activate(self.quarter(space_to_depth(x), quarter))
@@ -66,8 +69,10 @@ class DistilledDecoder(nnx.Module):
         self.half = UpsampleConv(64, 32, rngs=rngs)
         self.picture = UpsampleConv(32, 3, rngs=rngs)
 
-    def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
-        """Maps (n, h, w, 512) to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped."""
+    def __call__(
+        self, x: Float[Array, "n h w 512"], size: ValidSize | None = None
+    ) -> Float[Array, "n 8*h 8*w 3"]:
+        """Pictures of features like relu4_1, near [0, 1] but not clipped."""
         quarter, half = (None if size is None else size * s for s in (2, 4))
         x = activate(self.relu4_1(x))
         for block in (self.eighth_block_1, self.eighth_block_2, self.eighth_block_3):
@@ -97,12 +102,12 @@ class DistilledNetwork(StyleNetwork):
         small = None if size is None else size // 8
         return [FeatureMap(self.encoder(pictures, size), small)]
 
-    def decode(self, scales: list[FeatureMap]) -> Features:
+    def decode(self, scales: list[FeatureMap]) -> Float[Array, "n h w 3"]:
         """What the decoder makes of it."""
         return self.decoder(*scales[0])
 
     def pad_to_stride(
         self, x: Features, size: ValidSize | None
-    ) -> tuple[Features, ValidSize | None]:
+    ) -> tuple[Float[Array, "n _ _ c"], ValidSize | None]:
         """Mirrors pictures at their lower and right border up to a multiple of 8."""
         return mirror_to_multiple_of_8(x, size)

@@ -16,7 +16,7 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from adain_jax.nn.layers import ReflectConv, UpsampleConv
 from adain_jax.nn.network import FeatureMap, StyleNetwork
@@ -69,7 +69,7 @@ class FastNetwork(StyleNetwork):
         coarse = _residual(coarse, self.eighth_2, self.eighth_3, eighth)
         return [FeatureMap(fine, half), FeatureMap(middle, quarter), FeatureMap(coarse, eighth)]
 
-    def decode(self, scales: list[FeatureMap]) -> Features:
+    def decode(self, scales: list[FeatureMap]) -> Float[Array, "n h w 3"]:
         """Pictures (n, 8h, 8w, 3) in [0, 1] of features, of which the coarsest are (n, h, w, 128)."""
         (fine, half), (middle, quarter), (x, eighth) = scales
         x = _residual(x, self.eighth_4, self.eighth_5, eighth)
@@ -83,7 +83,7 @@ class FastNetwork(StyleNetwork):
 
     def pad_to_stride(
         self, x: Features, size: ValidSize | None
-    ) -> tuple[Features, ValidSize | None]:
+    ) -> tuple[Float[Array, "n _ _ c"], ValidSize | None]:
         """Mirrors pictures at their lower and right border up to a multiple of 8."""
         return mirror_to_multiple_of_8(x, size)
 
@@ -100,8 +100,8 @@ def activate(x: Features) -> Features:
     return jax.nn.leaky_relu(x, 0.1)
 
 
-def smooth(x: Features) -> Features:
-    """The picture without its highest frequency: (n, h + 4, w + 4, c) to (n, h, w, c)."""
+def smooth(x: Features) -> Float[Array, "n h-4 w-4 c"]:
+    """The picture without its highest frequency, and two pixels less on each side."""
     for axis in (1, 2):
         length = x.shape[axis] - len(SMOOTHING) + 1
         shifted = [jax.lax.slice_in_dim(x, i, i + length, axis=axis) for i in range(len(SMOOTHING))]
@@ -109,21 +109,21 @@ def smooth(x: Features) -> Features:
     return x
 
 
-def space_to_depth(x: Features) -> Features:
+def space_to_depth(x: Features) -> Float[Array, "n h//2 w//2 4*c"]:
     """Each 2x2 block as one position of four times the channels."""
     n, h, w, c = x.shape
     x = x.reshape(n, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, h // 2, w // 2, 4 * c)
 
 
-def depth_to_space(x: Features) -> Features:
+def depth_to_space(x: Features) -> Float[Array, "n 2*h 2*w c//4"]:
     """The inverse of `space_to_depth`."""
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, 2, 2, c // 4).transpose(0, 1, 3, 2, 4, 5)
     return x.reshape(n, 2 * h, 2 * w, c // 4)
 
 
-def mean_pool(x: Features) -> Features:
+def mean_pool(x: Features) -> Float[Array, "n h//2 w//2 c"]:
     """The means of 2x2 blocks."""
     n, h, w, c = x.shape
     return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4), dtype=x.dtype)
@@ -131,7 +131,7 @@ def mean_pool(x: Features) -> Features:
 
 def mirror_to_multiple_of_8(
     x: Features, size: ValidSize | None
-) -> tuple[Features, ValidSize | None]:
+) -> tuple[Float[Array, "n _ _ c"], ValidSize | None]:
     """Pictures mirrored at their lower and right border up to a multiple of 8, and their sizes then."""
     n, h, w, _ = x.shape
     if size is not None:

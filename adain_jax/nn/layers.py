@@ -30,8 +30,10 @@ class ReflectConv(nnx.Module):
         self.kernel = nnx.Param(initialize(rngs.params(), (3, 3, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 
-    def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
-        """Maps (n, h, w, c_in) to (n, h, w, c_out)."""
+    def __call__(
+        self, x: Float[Array, "n h w ci"], size: ValidSize | None = None
+    ) -> Float[Array, "n h w co"]:
+        """The convolution, of a map of the same size."""
         kernel, bias = self.kernel[...], self.bias[...]
         x = pad(x.astype(kernel.dtype), size, mode="reflect")
         return convolve(x, kernel) + bias
@@ -48,8 +50,8 @@ class PointwiseConv(nnx.Module):
         self.kernel = nnx.Param(initialize(rngs.params(), (1, 1, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 
-    def __call__(self, x: Features) -> Features:
-        """Maps (n, h, w, c_in) to (n, h, w, c_out)."""
+    def __call__(self, x: Float[Array, "n h w ci"]) -> Float[Array, "n h w co"]:
+        """The map, applied at every position."""
         kernel = self.kernel[0, 0]
         return x.astype(kernel.dtype) @ kernel + self.bias[...]
 
@@ -63,15 +65,17 @@ class UpsampleConv(ReflectConv):
     one.
     """
 
-    def __call__(self, x: Features, size: ValidSize | None = None) -> Features:
-        """Maps (n, h, w, c_in) to (n, 2h, 2w, c_out); `size` is the size before upsampling."""
+    def __call__(
+        self, x: Float[Array, "n h w ci"], size: ValidSize | None = None
+    ) -> Float[Array, "n 2*h 2*w co"]:
+        """The convolution of the upsampled map; `size` is the size before upsampling."""
         kernel, bias = self.kernel[...], self.bias[...]
         x = pad(x.astype(kernel.dtype), size, mode="edge")
         return _interleave(convolve(x, _phase_kernel(kernel))) + bias
 
 
-def max_pool(x: Features, size: ValidSize | None = None) -> Features:
-    """2x2 max pooling in ceil mode: (n, h, w, c) to (n, ceil(h/2), ceil(w/2), c).
+def max_pool(x: Features, size: ValidSize | None = None) -> Float[Array, "n (h+1)//2 (w+1)//2 c"]:
+    """2x2 max pooling in ceil mode.
 
     As maxima of slices: on CPU, XLA's gradient of a windowed maximum takes fifty times as long.
     """
@@ -84,7 +88,9 @@ def max_pool(x: Features, size: ValidSize | None = None) -> Features:
     return jnp.maximum(x[:, :, :, 0], x[:, :, :, 1])
 
 
-def convolve(x: Features, kernel: Float[Array, "kh kw ci co"]) -> Features:
+def convolve(
+    x: Float[Array, "n h w ci"], kernel: Float[Array, "kh kw ci co"]
+) -> Float[Array, "n h-kh+1 w-kw+1 co"]:
     """Convolution without padding.
 
     On CPU, wide 3x3 kernels in float32 go by `winograd` where that pays; on small maps the rounding of
@@ -111,7 +117,7 @@ def _phase_kernel(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "2 2 ci 4*c
 
 
 @jax.custom_vjp
-def _interleave(phases: Float[Array, "n h+1 w+1 4*c"]) -> Float[Array, "n 2*h 2*w c"]:
+def _interleave(phases: Features) -> Float[Array, "n 2*(h-1) 2*(w-1) c//4"]:
     """The output of the four phases, each of which has a row and a column too many on its own side.
 
     With its own gradient, of slices side by side: on CPU, XLA's takes the convolution a quarter longer.

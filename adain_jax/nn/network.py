@@ -57,13 +57,13 @@ class StyleNetwork(nnx.Module):
         """The features that AdaIN works on, scale by scale, of pictures padded to the stride."""
         raise NotImplementedError
 
-    def decode(self, scales: list[FeatureMap]) -> Features:
+    def decode(self, scales: list[FeatureMap]) -> Float[Array, "n h w 3"]:
         """Pictures (n, H, W, 3) of features, H and W rounded up to the last stride; not clipped."""
         raise NotImplementedError
 
     def pad_to_stride(
         self, x: Features, size: ValidSize | None
-    ) -> tuple[Features, ValidSize | None]:
+    ) -> tuple[Float[Array, "n _ _ c"], ValidSize | None]:
         """Pictures, or masks, as `feature_maps` takes them, and their valid sizes then."""
         return x, size
 
@@ -88,7 +88,7 @@ class StyleNetwork(nnx.Module):
 
     def regions(
         self, masks: Float[AnyArray, "n h w r"] | None, size: ValidSize | None
-    ) -> list[Float[Array, "n h w r"]] | None:
+    ) -> list[Float[Array, "n _ _ r"]] | None:
         """Masks of pictures of these sizes as every scale sees them, summing to at most 1."""
         if masks is None:
             return None
@@ -99,11 +99,11 @@ class StyleNetwork(nnx.Module):
         self,
         contents: Features,
         styles: Style,
-        alpha: float | Float[AnyArray, " n"] = 1.0,
+        alpha: float | Float[AnyArray, "..."] = 1.0,
         masks: Float[AnyArray, "n h w r"] | None = None,
         size: ValidSize | None = None,
         content_style: Style | None = None,
-    ) -> Features:
+    ) -> Float[Array, "n _ _ 3"]:
         """T(c, s, alpha) of equation 14.
 
         Args:
@@ -124,10 +124,10 @@ class StyleNetwork(nnx.Module):
         self,
         scales: list[FeatureMap],
         styles: Style,
-        alpha: float | Float[AnyArray, " n"] = 1.0,
-        regions: list[Float[Array, "n h w r"]] | None = None,
+        alpha: float | Float[AnyArray, "..."] = 1.0,
+        regions: list[Float[Array, "n _ _ r"]] | None = None,
         content_style: Style | None = None,
-    ) -> Features:
+    ) -> Float[Array, "n _ _ 3"]:
         """T(c, s, alpha) of equation 14, of the features of c.
 
         Args:

@@ -14,10 +14,12 @@ from operator import add
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 Features = Float[Array, "n h w c"]
 """A batch of feature maps, or of pictures."""
+Resized = Float[Array, "n _ _ _"]
+"""As many, of another size and other channels."""
 ValidSize = Int[Array, "n 2"]
 """The valid height and width of each."""
 
@@ -41,14 +43,14 @@ def double(size: ValidSize | None) -> ValidSize | None:
     return None if size is None else 2 * size
 
 
-def valid_mask(x: Features, size: ValidSize) -> Array:
-    """Which positions of x are valid: bool (n, h, w)."""
+def valid_mask(x: Features, size: ValidSize) -> Bool[Array, "n h w"]:
+    """Which positions of x are valid."""
     rows = jnp.arange(x.shape[1]) < size[:, :1]
     columns = jnp.arange(x.shape[2]) < size[:, 1:]
     return rows[:, :, None] & columns[:, None, :]
 
 
-def pad(x: Features, size: ValidSize | None, *, mode: str) -> Features:
+def pad(x: Features, size: ValidSize | None, *, mode: str) -> Float[Array, "n h+2 w+2 c"]:
     """One more row and column on each side: `reflect` (without the edge) or `edge`.
 
     With `size`, one gather by mirrored indices: it fuses with the activation before it, and on CPU
@@ -68,7 +70,7 @@ def pad(x: Features, size: ValidSize | None, *, mode: str) -> Features:
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(1,))
-def _pad_full(x: Features, mode: str) -> Features:
+def _pad_full(x: Features, mode: str) -> Float[Array, "n h+2 w+2 c"]:
     """`pad` where all positions are valid.
 
     With its own gradient, the margin added to where it came from: on CPU, XLA's takes a third of the
@@ -81,7 +83,7 @@ def _pad_full(x: Features, mode: str) -> Features:
     return lax.platform_dependent(x, cpu=whole, default=partial(_pad_summed, mode=mode))
 
 
-def _pad_summed(x: Features, mode: str) -> Features:
+def _pad_summed(x: Features, mode: str) -> Float[Array, "n h+2 w+2 c"]:
     """The same as a sum of the picture and its margins, each between zeros.
 
     On GPU, XLA makes one kernel of sums and everything before them, but one of every concatenation:
@@ -101,16 +103,16 @@ def _pad_summed(x: Features, mode: str) -> Features:
 
 def insert_zeros(
     x: Features, rows: tuple[int, int, int], columns: tuple[int, int, int]
-) -> Features:
+) -> Float[Array, "n _ _ c"]:
     """x with zeros: so many before, after and between its rows and its columns."""
     return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), rows, columns, (0, 0, 0)))
 
 
-def _pad_forward(x: Features, mode: str) -> tuple[Features, None]:
+def _pad_forward(x: Features, mode: str) -> tuple[Float[Array, "n h+2 w+2 c"], None]:
     return _pad_full(x, mode), None
 
 
-def _pad_backward(mode: str, _: None, gradient: Features) -> tuple[Features]:
+def _pad_backward(mode: str, _: None, gradient: Features) -> tuple[Float[Array, "n h-2 w-2 c"]]:
     for axis in (1, 2):
         g = jnp.moveaxis(gradient, axis, 0)
         source = 1 if mode == "reflect" and len(g) > 3 else 0
@@ -122,7 +124,9 @@ def _pad_backward(mode: str, _: None, gradient: Features) -> tuple[Features]:
 _pad_full.defvjp(_pad_forward, _pad_backward)
 
 
-def gather(x: Features, size: ValidSize, index: Callable[[int, Array], Array]) -> Features:
+def gather(
+    x: Features, size: ValidSize, index: Callable[[int, Array], Array]
+) -> Float[Array, "n _ _ c"]:
     """Rows and columns by number, for each picture those that suit its real size.
 
     Args:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 from adain_jax.nn.cpu.row_blocks import map_row_blocks
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.network import FeatureMap, StyleNetwork
-from adain_jax.nn.valid_size import Features, ValidSize, double, halve
+from adain_jax.nn.valid_size import Features, Resized, ValidSize, double, halve
 
 BLOCKS = (
     ("conv1_1", "conv1_2"),
@@ -67,10 +67,12 @@ class VGG19Encoder(nnx.Module):
             if names != BLOCKS[-1]:
                 x, size = max_pool(x, size), halve(size)
 
-    def relu4_1(self, x: Float[Array, "n h w 3"], size: ValidSize | None = None) -> Features:
+    def relu4_1(
+        self, x: Float[Array, "n h w 3"], size: ValidSize | None = None
+    ) -> Float[Array, "n _ _ 512"]:
         """The last of the taps alone; with `size`, its two finest blocks block by block of rows."""
 
-        def block(names: Sequence[str], x: Features, size: ValidSize | None) -> Features:
+        def block(names: Sequence[str], x: Features, size: ValidSize | None) -> Resized:
             for name in names:
                 x = self._layer(name, x, size)
             return max_pool(x, size)
@@ -81,7 +83,7 @@ class VGG19Encoder(nnx.Module):
         x = block(BLOCKS[2], x, size)
         return self._layer("conv4_1", x, halve(size))
 
-    def _layer(self, name: str, x: Features, size: ValidSize | None) -> Features:
+    def _layer(self, name: str, x: Features, size: ValidSize | None) -> Float[Array, "n h w _"]:
         """A convolution and the ReLU after it."""
         return jax.nn.relu(getattr(self, name)(x, size))
 
@@ -114,13 +116,15 @@ class Decoder(nnx.Module):
             for name in (name for names in BLOCKS for name in names if name != "conv1_1"):
                 setattr(self, f"{name}_norm", norm(getattr(self, name).bias.shape[0]))
 
-    def __call__(self, x: Float[Array, "n h w 512"], size: ValidSize | None = None) -> Features:
-        """Maps features like relu4_1 to pictures (n, 8h, 8w, 3), near [0, 1] but not clipped.
+    def __call__(
+        self, x: Float[Array, "n h w ci"], size: ValidSize | None = None
+    ) -> Float[Array, "n 8*h 8*w 3"]:
+        """Pictures of features like relu4_1, near [0, 1] but not clipped.
 
         With `size`, the two finest blocks are computed block by block of rows.
         """
 
-        def block(names: Sequence[str], x: Features, size: ValidSize | None) -> Features:
+        def block(names: Sequence[str], x: Features, size: ValidSize | None) -> Resized:
             for name in names:
                 layer = getattr(self, name)
                 x = layer(x, size)
@@ -158,6 +162,6 @@ class VGG19Network(StyleNetwork):
         small = None if size is None else -(-size // 8)
         return [FeatureMap(self.encoder.relu4_1(pictures, size), small)]
 
-    def decode(self, scales: list[FeatureMap]) -> Features:
+    def decode(self, scales: list[FeatureMap]) -> Float[Array, "n h w 3"]:
         """What the decoder makes of it."""
         return self.decoder(*scales[0])

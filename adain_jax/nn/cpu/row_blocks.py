@@ -8,21 +8,21 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
-from adain_jax.nn.valid_size import Features, ValidSize
+from adain_jax.nn.valid_size import Features, Resized, ValidSize
 
 BLOCK_ROWS = 64
 """About how many rows a block has."""
 
 
 def map_row_blocks(
-    f: Callable[[Features, ValidSize | None], Features],
+    f: Callable[[Features, ValidSize | None], Resized],
     x: Features,
     size: ValidSize | None,
     *,
     every: int = 1,
-) -> Features:
+) -> Resized:
     """f(x, size), on CPU one block of rows after the other, in the memory of one block.
 
     The same to rounding, which on some CPUs depends on how many rows are convolved together.
@@ -43,7 +43,7 @@ def map_row_blocks(
     extent = 1 + rows + 1
     f = jax.jit(f, inline=True)  # traced once, for the shape and for the loop
 
-    def compute(start: int | Array) -> Features:
+    def compute(start: int | Array) -> Resized:
         height = jnp.clip(size[:, :1] - every * start, 1, every * extent)
         block = _rows(x, start, extent, whole)
         return f(block, jnp.concatenate([height, size[:, 1:]], axis=1))
@@ -61,7 +61,9 @@ def map_row_blocks(
     return lax.fori_loop(0, -(-whole // rows), fill, empty)
 
 
-def _rows(x: Features, first: int | Array, number: int, whole: int) -> Features:
+def _rows(
+    x: Features, first: int | Array, number: int, whole: int
+) -> Float[Array, "n {number}*h//{whole} w c"]:
     """Rows of x from `first` on, counted in rows of a map that has `whole` of them."""
     each = x.shape[1] // whole
     return lax.dynamic_slice_in_dim(x, first * each, number * each, axis=1)

@@ -4,8 +4,6 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from adain_jax.nn.valid_size import Features
-
 PART_SIZE = 1 << 16
 """Numbers to multiply with, in the parts that XLA shares out between threads."""
 MAX_STRIPS = 8
@@ -13,7 +11,9 @@ MIN_ROWS = 32
 """Rows of a strip, at least."""
 
 
-def conv_row_strips(x: Features, kernel: Float[Array, "kh kw ci co"]) -> Features:
+def conv_row_strips(
+    x: Float[Array, "n h w ci"], kernel: Float[Array, "kh kw ci co"]
+) -> Float[Array, "n h-kh+1 w-kw+1 co"]:
     """Convolution of strips of rows that lie side by side: the same numbers, bit for bit.
 
     On CPU, XLA shares out a row of positions between threads, in parts of about PART_SIZE numbers to
@@ -34,7 +34,11 @@ def conv_row_strips(x: Features, kernel: Float[Array, "kh kw ci co"]) -> Feature
     return y.swapaxes(1, 2).reshape(n, strips * rows, w, c_out)[:, :h]
 
 
-def conv_nhwc(x: Array, kernel: Array, padding: tuple[tuple[int, int], tuple[int, int]]) -> Array:
+def conv_nhwc(
+    x: Float[Array, "n h w ci"],
+    kernel: Float[Array, "kh kw ci co"],
+    padding: tuple[tuple[int, int], tuple[int, int]],
+) -> Float[Array, "n _ _ co"]:
     """Convolution with stride 1 of NHWC maps with an HWIO kernel."""
     return lax.conv_general_dilated(
         x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")

@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float32
 
-from adain_jax.nn.valid_size import Features
-
+Features = Float32[Array, "n h w c"]
 OUTPUTS, POINTS = 4, 6
 INPUT = np.array(
     [
@@ -38,18 +37,24 @@ OUTPUT = np.array(
 
 
 @jax.custom_vjp
-def convolve(x: Features, kernel: Float[Array, "3 3 ci co"]) -> Features:
-    """Convolution without padding: float32 (n, h, w, ci) to (n, h - 2, w - 2, co)."""
+def convolve(
+    x: Float32[Array, "n h w ci"], kernel: Float32[Array, "3 3 ci co"]
+) -> Float32[Array, "n h-2 w-2 co"]:
+    """Convolution without padding."""
     width = x.shape[2] - 2
     products = [_down(v, u) for v, u in zip(_sums_of_inputs(x), _sums_of_taps(kernel), strict=True)]
     return _interleave(_combine(OUTPUT, products))[:, :, :width]
 
 
-def _forward(x: Features, kernel: Array) -> tuple[Features, tuple[Features, Array]]:
+def _forward(
+    x: Features, kernel: Array
+) -> tuple[Float32[Array, "n h-2 w-2 _"], tuple[Features, Array]]:
     return convolve(x, kernel), (x, kernel)
 
 
-def _backward(saved: tuple[Features, Array], gradient: Features) -> tuple[Features, Array]:
+def _backward(
+    saved: tuple[Float32[Array, "n h w ci"], Array], gradient: Float32[Array, "n h-2 w-2 co"]
+) -> tuple[Float32[Array, "n h w ci"], Float32[Array, "3 3 ci co"]]:
     """The same way back, with the same six products of each kind: every matrix transposed."""
     x, kernel = saved
     outputs = [_fill(gradient)[:, :, i::OUTPUTS] for i in range(OUTPUTS)]
@@ -67,14 +72,14 @@ def _backward(saved: tuple[Features, Array], gradient: Features) -> tuple[Featur
 convolve.defvjp(_forward, _backward)
 
 
-def _sums_of_inputs(x: Features) -> list[Features]:
-    """One of six for each product: (n, h, w, ci) to (n, h, (w - 2) / 4, ci), rounded up."""
+def _sums_of_inputs(x: Features) -> list[Float32[Array, "n h (w+1)//4 c"]]:
+    """One of six for each product."""
     x = _fill(x, beyond=2)
     end = x.shape[2] - POINTS + 1
     return _combine(INPUT, [x[:, :, i : end + i : OUTPUTS] for i in range(POINTS)])
 
 
-def _sums_of_taps(kernel: Float[Array, "3 3 ci co"]) -> list[Float[Array, "3 ci co"]]:
+def _sums_of_taps(kernel: Float32[Array, "3 3 ci co"]) -> list[Float32[Array, "3 ci co"]]:
     return [u / SCALE for u in _combine(TAPS, [kernel[:, i] for i in range(3)])]
 
 
@@ -90,51 +95,59 @@ def _combine(matrix: np.ndarray, terms: list[Array]) -> list[Array]:
     ]
 
 
-def _powers(factor: int) -> list[float]:
+def _powers(factor: np.integer) -> list[float]:
     """Powers of two, with the factor's sign, that add up to it."""
     return [float(np.sign(factor) << bit) for bit in range(5) if abs(factor) >> bit & 1]
 
 
-def _fill(x: Features, beyond: int = 0) -> Features:
+def _fill(x: Features, beyond: int = 0) -> Float32[Array, "n h _ c"]:
     """Columns of zeros up to a multiple of four, and so many beyond it."""
     return jnp.pad(x, ((0, 0), (0, 0), (0, (beyond - x.shape[2]) % OUTPUTS), (0, 0)))
 
 
-def _shift(x: Features, columns: int) -> Features:
+def _shift(x: Features, columns: int) -> Float32[Array, "n h w+1 c"]:
     """A column more, of zeros: at the end, or with `columns=1` at the beginning."""
     return jnp.pad(x, ((0, 0), (0, 0), (columns, 1 - columns), (0, 0)))
 
 
-def _interleave(parts: list[Features]) -> Features:
+def _interleave(parts: list[Features]) -> Float32[Array, "n h {len(parts)}*w c"]:
     """Columns in turn from each part."""
     n, h, w, c = parts[0].shape
     return jnp.stack(parts, axis=3).reshape(n, h, w * len(parts), c)
 
 
-def _down(x: Features, taps: Float[Array, "3 ci co"]) -> Features:
-    """Three taps down the columns: (n, h, w, ci) to (n, h - 2, w, co).
+def _down(
+    x: Float32[Array, "n h w ci"], taps: Float32[Array, "3 ci co"]
+) -> Float32[Array, "n h-2 w co"]:
+    """Three taps down the columns.
 
     One spare position is computed and dropped, for the reason of `row_strips.conv_row_strips`.
     """
     return _dilated(x, taps, (0, 1))[:, :-1].reshape(len(x), -1, x.shape[2], taps.shape[-1])
 
 
-def _down_for_input(gradient: Features, taps: Float[Array, "3 ci co"]) -> Features:
+def _down_for_input(
+    gradient: Float32[Array, "n h w co"], taps: Float32[Array, "3 ci co"]
+) -> Float32[Array, "n h+2 w ci"]:
     """The gradient of `_down` for its input."""
     n, _, w, _ = gradient.shape
     y = _dilated(gradient, taps[::-1].swapaxes(1, 2), (2 * w, 2 * w))
     return y.reshape(n, -1, w, taps.shape[1])
 
 
-def _down_for_taps(x: Features, gradient: Features) -> Float[Array, "3 ci co"]:
+def _down_for_taps(
+    x: Float32[Array, "n h w ci"], gradient: Float32[Array, "n h-2 w co"]
+) -> Float32[Array, "3 ci co"]:
     """The gradient of `_down` for its taps."""
     h, c_in, c_out = gradient.shape[1], x.shape[-1], gradient.shape[-1]
     gradient = gradient.reshape(-1, c_out)
     return jnp.stack([x[:, i : h + i].reshape(-1, c_in).T @ gradient for i in range(3)])
 
 
-def _dilated(x: Features, taps: Float[Array, "3 ci co"], padding: tuple[int, int]) -> Array:
-    """All rows in one line, the taps a row apart: (n, h, w, ci) to (n, positions, co)."""
+def _dilated(
+    x: Float32[Array, "n h w ci"], taps: Float32[Array, "3 ci co"], padding: tuple[int, int]
+) -> Float32[Array, "n positions co"]:
+    """All rows in one line, the taps a row apart."""
     n, h, w, c = x.shape
     return lax.conv_general_dilated(
         x.reshape(n, h * w, c),
