@@ -8,7 +8,7 @@ export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
 .PHONY: demo app test test-essentials test-newest lint clean
 
-# Stylises the example pictures in the example styles.
+# Stylizes the example pictures in the example styles.
 demo: $(INSTALLED)
 	$(BIN)/python examples/demo.py
 
@@ -20,7 +20,7 @@ app: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# A small part that trains, resumes, stylises and converts.
+# A small part that trains, resumes, stylizes and converts.
 test-essentials: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m essential
 

@@ -1,4 +1,4 @@
-"""Stylise pictures: `python infer.py --help`."""
+"""Stylize pictures: `python infer.py --help`."""
 
 from adain_jax.cli.infer import main
 

@@ -1,4 +1,4 @@
-"""Arbitrary style transfer by adaptive instance normalisation (Huang & Belongie, ICCV 2017)."""
+"""Arbitrary style transfer by adaptive instance normalization (Huang & Belongie, ICCV 2017)."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

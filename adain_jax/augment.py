@@ -3,7 +3,7 @@
 A pure function of arrays, for `jit`, `pmap`, `vmap` and `grad`: each picture of a batch may be given a
 random mixture of random styles at a random strength. Styles are encoded once, beforehand. After
 Geirhos et al. (2019), "ImageNet-trained CNNs are biased towards texture", where whole data sets were
-stylised with AdaIN on disk; here every epoch sees other styles.
+stylized with AdaIN on disk; here every epoch sees other styles.
 """
 
 from collections.abc import Mapping
@@ -29,14 +29,14 @@ def random_stylise(
     alpha: tuple[float, float] = (0.5, 1.0),
     mixed: int = 2,
 ) -> Float[Array, "n h w 3"]:
-    """Stylises a batch at random; the same key gives the same result.
+    """Stylizes a batch at random; the same key gives the same result.
 
     Args:
         network, params: `Stylizer.network` and `Stylizer.params`.
         key: of `jax.random`; give every step and every device its own.
         pictures: float in [0, 1].
         styles: k styles to draw from, leaves (k, c), as `Stylizer.encode_style` gives them.
-        probability: of a picture being stylised at all; the others come back untouched.
+        probability: of a picture being stylized at all; the others come back untouched.
         alpha: the range that strengths (equation 14) are drawn from, evenly.
         mixed: how many different styles are mixed (equation 15), at most k, with shares drawn evenly
             from all that there are; 1 for pure styles.
@@ -63,5 +63,5 @@ def random_stylise(
         jnp.einsum("nm,nmc->nc", shares, jnp.asarray(leaf)[chosen])
         for leaf in (styles.mean, styles.std)
     )
-    stylised = bind(network, params)(pictures, Style(mean, std), strength)[:, :h, :w]
-    return jnp.where(touched[:, None, None, None], jnp.clip(stylised, 0, 1), pictures)
+    stylized = bind(network, params)(pictures, Style(mean, std), strength)[:, :h, :w]
+    return jnp.where(touched[:, None, None, None], jnp.clip(stylized, 0, 1), pictures)

@@ -1,7 +1,7 @@
-"""Colour preservation (paper section 7.3, after Gatys et al., "Preserving Color in Neural Artistic
-Style Transfer"): two ways to keep the colours of the content.
+"""Color preservation (paper section 7.3, after Gatys et al., "Preserving Color in Neural Artistic
+Style Transfer"): two ways to keep the colors of the content.
 
-`coral` gives the *style* picture the colours of the content before it is encoded; `keep_chroma` takes
+`coral` gives the *style* picture the colors of the content before it is encoded; `keep_chroma` takes
 only the luminance from the *result*. Pictures are float32 (h, w, 3), RGB in [0, 1].
 """
 
@@ -24,7 +24,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 
 
 def coral(style: Picture, content: OtherPicture) -> Picture:
-    """The style picture with the mean and covariance of the content's colours.
+    """The style picture with the mean and covariance of the content's colors.
 
     CORAL: x -> C_content^(1/2) C_style^(-1/2) (x - mean_style) + mean_content, with 1e-4 added to the
     diagonal of both covariances, so that flat and gray pictures give finite results without noise.
@@ -38,22 +38,22 @@ def coral(style: Picture, content: OtherPicture) -> Picture:
     return (style - mean) @ matrix.T + target_mean
 
 
-def keep_chroma(content: Picture, stylised: Picture) -> Picture:
-    """The stylised picture's luminance with the content's chrominance (of YUV, BT.601).
+def keep_chroma(content: Picture, stylized: Picture) -> Picture:
+    """The stylized picture's luminance with the content's chrominance (of YUV, BT.601).
 
     With U and V fixed, a change of Y changes R, G and B alike. Values may leave [0, 1].
     """
-    return content + ((stylised - content) @ LUMINANCE)[..., None]
+    return content + ((stylized - content) @ LUMINANCE)[..., None]
 
 
 def keep_chroma_of_bytes(
-    content: UInt8[np.ndarray, "h w 3"], stylised: UInt8[np.ndarray, "h w 3"]
+    content: UInt8[np.ndarray, "h w 3"], stylized: UInt8[np.ndarray, "h w 3"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """`keep_chroma` of 8-bit pictures, in blocks of rows, so that large ones fit into memory."""
     result = streaming.empty_like(content)
     for top in range(0, len(content), 256):
         rows = slice(top, top + 256)
-        kept = keep_chroma(content[rows].astype(np.float32), stylised[rows].astype(np.float32))
+        kept = keep_chroma(content[rows].astype(np.float32), stylized[rows].astype(np.float32))
         result[rows] = np.clip(kept + 0.5, 0, 255)
     return result
 

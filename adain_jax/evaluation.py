@@ -42,7 +42,7 @@ def measure(
     style: Float[Array, "n h w 3"],
     result: Float[Array, "n h w 3"],
 ) -> Measures:
-    """The losses of section 6.2 and SSIM of stylised pictures; pure, usable under `jit`.
+    """The losses of section 6.2 and SSIM of stylized pictures; pure, usable under `jit`.
 
     Args:
         encoder_params: of `VGG19Encoder`.
@@ -70,7 +70,7 @@ def measure(
 def woven_texture(
     content: Float[Array, "n h w 3"], result: Float[Array, "n h w 3"]
 ) -> dict[str, Float[Array, " n"]]:
-    """How strongly a network weaves a pattern of single pixels into flat areas, in grey levels.
+    """How strongly a network weaves a pattern of single pixels into flat areas, in gray levels.
 
     Light networks satisfy the style loss of the first layers cheaply with the highest frequencies that
     their output can make; the losses reward it, the eye does not. Photographs have hardly any.
@@ -102,10 +102,10 @@ def woven_texture(
 
 
 def _blocks(pictures: Float[Array, "n h w 3"]) -> Float[Array, "n blocks 8 8"]:
-    """The grey levels, 0..255, of all whole blocks of 8 x 8 pixels."""
+    """The gray levels, 0..255, of all whole blocks of 8 x 8 pixels."""
     n, h, w, _ = pictures.shape
-    grey = 255 * pictures.mean(-1)[:, : h // 8 * 8, : w // 8 * 8]
-    return grey.reshape(n, h // 8, 8, w // 8, 8).swapaxes(2, 3).reshape(n, -1, 8, 8)
+    gray = 255 * pictures.mean(-1)[:, : h // 8 * 8, : w // 8 * 8]
+    return gray.reshape(n, h // 8, 8, w // 8, 8).swapaxes(2, 3).reshape(n, -1, 8, 8)
 
 
 def read_pairs(

@@ -94,7 +94,7 @@ def pixel_loss(pictures: Features, target: Features) -> Scalar:
 
 
 def total_variation(pictures: Features) -> Scalar:
-    """Mean squared difference of neighbouring pixels."""
+    """Mean squared difference of neighboring pixels."""
     down = jnp.square(pictures[:, 1:] - pictures[:, :-1]).mean()
     right = jnp.square(pictures[:, :, 1:] - pictures[:, :, :-1]).mean()
     return down + right

@@ -139,15 +139,15 @@ def adain(
 
 
 def blend(
-    content: AnyFeatures, stylised: AnyFeatures, alpha: float | Float[AnyArray, "*n"]
+    content: AnyFeatures, stylized: AnyFeatures, alpha: float | Float[AnyArray, "*n"]
 ) -> Features:
-    """Equation 14, the strength control: (1 - alpha) content + alpha stylised.
+    """Equation 14, the strength control: (1 - alpha) content + alpha stylized.
 
     `alpha` is one number, or one per picture (n,): 0 gives the content back, 1 the full style, and
     more exaggerates the style.
     """
     alpha = jnp.asarray(alpha, jnp.float32)[..., None, None, None]
-    return (1 - alpha) * content + alpha * stylised
+    return (1 - alpha) * content + alpha * stylized
 
 
 def mix(styles: Sequence[Style], weights: Sequence[float] | Float[AnyArray, " k"]) -> Style:
@@ -212,8 +212,8 @@ def adain_regions(
         mask = masks[..., region]
         within = mask if weights is None else mask * weights
         own = None if content_statistics is None else _region(content_statistics, region)
-        stylised = adain(content, _region(styles, region), weights=within, content_statistics=own)
-        result += mask[..., None] * stylised
+        stylized = adain(content, _region(styles, region), weights=within, content_statistics=own)
+        result += mask[..., None] * stylized
     return result
 
 

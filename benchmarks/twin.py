@@ -37,9 +37,9 @@ class Twin:
         self.dtype = getattr(torch, dtype)
         self.encoder = self._place(build(ENCODER))
         self.decoder = self._place(build(DECODER)[:-1])  # no ReLU at the end
-        self._stylise = self._transfer
+        self._stylize = self._transfer
         if self.device.type == "cuda" and dtype == "bfloat16":
-            self._stylise = torch.compile(self._transfer)
+            self._stylize = torch.compile(self._transfer)
             self.encoder = torch.compile(self.encoder)
 
     def _place(self, module: nn.Module) -> nn.Module:
@@ -54,27 +54,27 @@ class Twin:
     ) -> torch.Tensor:
         features = self.encoder(contents)
         own_mean, own_std = moments(features.float())
-        normalised = (features.float() - own_mean) / own_std * std + mean
-        return self.decoder(normalised.to(self.dtype)).float().clamp(0, 1)
+        normalized = (features.float() - own_mean) / own_std * std + mean
+        return self.decoder(normalized.to(self.dtype)).float().clamp(0, 1)
 
     @torch.inference_mode()
     def encode_style(self, picture: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return moments(self.encoder(self._moved(picture)).float())
 
     @torch.inference_mode()
-    def stylise(
+    def stylize(
         self, contents: torch.Tensor, style: tuple[torch.Tensor, torch.Tensor]
     ) -> torch.Tensor:
-        return self._stylise(self._moved(contents), *style).cpu()
+        return self._stylize(self._moved(contents), *style).cpu()
 
 
 def runners(batch: int, side: int, dtype: str) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Functions that encode a style and stylise, and that stylise with a known style."""
+    """Functions that encode a style and stylize, and that stylize with a known style."""
     twin = Twin(dtype)
     contents = torch.rand(batch, 3, side, side).to(memory_format=torch.channels_last)
     picture = torch.rand(1, 3, side, side).to(memory_format=torch.channels_last)
     style = twin.encode_style(picture)
     return (
-        lambda: twin.stylise(contents, twin.encode_style(picture)),
-        lambda: twin.stylise(contents, style),
+        lambda: twin.stylize(contents, twin.encode_style(picture)),
+        lambda: twin.stylize(contents, style),
     )

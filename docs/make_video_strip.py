@@ -1,6 +1,6 @@
 """Makes the README's strip of video frames: `python docs/make_video_strip.py`.
 
-A clip is made by moving over an example picture, and stylised by `infer.py` into a folder of frames,
+A clip is made by moving over an example picture, and stylized by `infer.py` into a folder of frames,
 fading from one style to another.
 """
 

@@ -1,4 +1,4 @@
-"""Stylises the example pictures, `make demo`: results in examples/results, all of them in grid.png."""
+"""Stylizes the example pictures, `make demo`: results in examples/results, all of them in grid.png."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ HERE = Path(__file__).parent
 
 
 def main() -> None:
-    """Stylises with the model that ships, and says where the results are."""
+    """Stylizes with the model that ships, and says where the results are."""
     results = HERE / "results"
     pictures = ["--content", str(HERE / "content"), "--style", str(HERE / "style")]
-    print("Stylising 4 photographs in 10 styles ...")
+    print("Stylizing 4 photographs in 10 styles ...")
     try:
         infer.main([*pictures, "--output", str(results), "--grid", "--overwrite"])
     except SystemExit as exit_:

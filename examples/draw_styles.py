@@ -29,7 +29,7 @@ def noise(rng: np.random.Generator, cells: int, octaves: int = 4, stretch: float
 
 
 def palette(values: np.ndarray, *colors: str) -> np.ndarray:
-    """Colours, given as hex, along values in [0, 1]: float (..., 3) in [0, 255]."""
+    """Colors, given as hex, along values in [0, 1]: float (..., 3) in [0, 255]."""
     stops = np.array([[int(c[i : i + 2], 16) for i in (0, 2, 4)] for c in colors], float)
     at = np.linspace(0, 1, len(colors))
     return np.stack([np.interp(values, at, stops[:, i]) for i in range(3)], -1)
@@ -62,9 +62,9 @@ def paint_strokes(
     jitter: float,
     tint: float,
 ) -> Image.Image:
-    """Layers of (number, length, width) bristly strokes that follow `angle`, coloured from `base`.
+    """Layers of (number, length, width) bristly strokes that follow `angle`, colored from `base`.
 
-    Their lightness varies by `jitter`, their colour by `tint`.
+    Their lightness varies by `jitter`, their color by `tint`.
     """
     image = to_image(base)
     draw = ImageDraw.Draw(image)
@@ -114,7 +114,7 @@ def swirls(rng: np.random.Generator) -> np.ndarray:
 
 
 def points(rng: np.random.Generator) -> np.ndarray:
-    """A shore in dots of pure colour."""
+    """A shore in dots of pure color."""
     light = np.clip(1.1 - Y + 0.3 * (noise(rng, 4) - 0.5), 0, 1)
     base = palette(light, "3a5a2a", "7fa03a", "d9c860", "f0b070", "9ac0e0", "5a8ad0")
     trees = np.clip((noise(rng, 6) - 0.62) * 6, 0, 1)[..., None] * (Y > 0.35)[..., None]
@@ -124,7 +124,7 @@ def points(rng: np.random.Generator) -> np.ndarray:
     for _ in range(26000):
         x, y = rng.uniform(0, BIG, 2)
         color = base[int(y), int(x)]
-        if rng.random() < 0.3:  # a complementary neighbour makes both shine
+        if rng.random() < 0.3:  # a complementary neighbor makes both shine
             color = 255 - color + rng.normal(0, 20, 3)
         else:
             color = color + rng.normal(0, 34, 3)
@@ -151,24 +151,24 @@ def woodcut(rng: np.random.Generator) -> np.ndarray:
 
 
 def cells(rng: np.random.Generator, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Voronoi cells: which one, the distance to its border, and the centres (y, x)."""
-    centres = rng.random((number, 2))
+    """Voronoi cells: which one, the distance to its border, and the centers (y, x)."""
+    centers = rng.random((number, 2))
     nearest = np.zeros((BIG, BIG), int)
     first = np.full((BIG, BIG), np.inf)
     second = np.full((BIG, BIG), np.inf)
-    for i, (cy, cx) in enumerate(centres):
+    for i, (cy, cx) in enumerate(centers):
         distance = np.hypot(Y - cy, X - cx)
         closer = distance < first
         second = np.where(closer, first, np.minimum(second, distance))
         nearest = np.where(closer, i, nearest)
         first = np.where(closer, distance, first)
-    return nearest, second - first, centres
+    return nearest, second - first, centers
 
 
 def stained_glass(rng: np.random.Generator) -> np.ndarray:
     """Glowing panes between lines of lead."""
-    which, border, centres = cells(rng, 130)
-    hue = np.hypot(centres[:, 0] - 0.45, centres[:, 1] - 0.5) * 1.5 + rng.normal(0, 0.12, 130)
+    which, border, centers = cells(rng, 130)
+    hue = np.hypot(centers[:, 0] - 0.45, centers[:, 1] - 0.5) * 1.5 + rng.normal(0, 0.12, 130)
     panes = palette(
         np.clip(hue, 0, 1), "fff0a0", "f2a516", "d13a1e", "8a1450", "2b2a8c", "0f6ab0", "12906a"
     )
@@ -236,7 +236,7 @@ def marbling(rng: np.random.Generator) -> np.ndarray:
 
 
 def charcoal(rng: np.random.Generator) -> np.ndarray:
-    """Broad strokes of charcoal, rubbed and drawn over, on grey paper."""
+    """Broad strokes of charcoal, rubbed and drawn over, on gray paper."""
     tone = noise(rng, 3, 4)
     base = palette(tone, "1c1b1a", "4a4845", "a8a49c", "dcd8cf")
     angle = 0.8 + 2.2 * (noise(rng, 2, 2) - 0.5)
@@ -248,7 +248,7 @@ def charcoal(rng: np.random.Generator) -> np.ndarray:
 
 
 def geometry(rng: np.random.Generator) -> np.ndarray:
-    """Circles, arcs and lines of flat colour over a washed ground."""
+    """Circles, arcs and lines of flat color over a washed ground."""
     ground = palette(noise(rng, 3), "e9dcc0", "d8c9a8", "cbd3c8", "ecd6c2")
     image = to_image(ground)
     draw = ImageDraw.Draw(image, "RGBA")

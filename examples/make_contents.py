@@ -1,6 +1,6 @@
 """Takes the example photographs out of scikit-image's wheel: `python examples/make_contents.py WHEEL`.
 
-Get the wheel with `pip download --no-deps scikit-image`. README.md names their authors and licences.
+Get the wheel with `pip download --no-deps scikit-image`. README.md names their authors and licenses.
 """
 
 import io

@@ -1,6 +1,6 @@
 """Four virtual CPU devices for every test; must run before JAX is imported.
 
-And next to no optimisation by LLVM, which is JAX's own option for tests: most of their time is
+And next to no optimization by LLVM, which is JAX's own option for tests: most of their time is
 compilation. Programs of training run for longer, over millions of parameters: for them, LLVM's first
 level. What XLA itself makes of the programs stays; and what is compared with published figures, or
 from batch to batch bit for bit, is compiled AS_FOR_USERS.

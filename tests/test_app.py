@@ -253,9 +253,9 @@ def test_networks_are_offered_where_their_weights_are(
         return [one.label for one in AppTest.from_file(ROOT / "app.py").run().selectbox]
 
     with limiter.slot(lambda ahead: None):  # nothing is painted
-        assert lists() == ["Colours", "Size"]
+        assert lists() == ["Colors", "Size"]
         (tmp_path / "vgg19-encoder.safetensors").touch()  # the only weights that do not ship
-        assert lists() == ["Colours", "Size", "Network"]
+        assert lists() == ["Colors", "Size", "Network"]
 
 
 # The page, in Chromium
@@ -431,7 +431,7 @@ class TestPage:
         content = read_picture(tmp_path / "mine.png", size=256)
         marbling, waves = style(stylizer, "marbling"), style(stylizer, "waves")
         one = visit()
-        link = one.page.get_by_role("link", name="adaptive instance normalisation")
+        link = one.page.get_by_role("link", name="adaptive instance normalization")
         assert link.get_attribute("href") == "https://arxiv.org/abs/1703.06868"
         assert one.gallery("photographs") == ["astronaut", "cat", "coffee", "rocket"]
         assert len(one.gallery("styles")) == len(list(STYLES.glob("*.jpg")))
@@ -453,7 +453,7 @@ class TestPage:
         mixed = mix([marbling, waves], [50, 49])
         np.testing.assert_array_equal(one.download(), rounded(stylizer(content, mixed, 0.95)))
 
-        one.change(lambda: one.choose("Colours", "exactly"))
+        one.change(lambda: one.choose("Colors", "exactly"))
         chroma = one.download().astype(np.float32)
         blue = [
             picture[..., 2] - picture @ [0.299, 0.587, 0.114] for picture in (chroma, 255 * content)

@@ -1,4 +1,4 @@
-"""Stylising as augmentation: random, repeatable, compiled once, differentiable."""
+"""Stylizing as augmentation: random, repeatable, compiled once, differentiable."""
 
 import runpy
 from functools import partial

@@ -1,4 +1,4 @@
-"""Colour preservation: the statistics it promises, and pictures that have no colours to match."""
+"""Color preservation: the statistics it promises, and pictures that have no colors to match."""
 
 import jax
 import numpy as np
@@ -43,12 +43,12 @@ def test_coral_of_a_picture_with_its_own_colors_changes_nothing():
     np.testing.assert_allclose(coral(picture, picture), picture, atol=1e-4)
 
 
-GREY = np.repeat(rng.random((8, 9, 1), np.float32), 3, axis=-1)
+GRAY = np.repeat(rng.random((8, 9, 1), np.float32), 3, axis=-1)
 FLAT = np.full((5, 4, 3), 0.3, np.float32)
 
 
-@pytest.mark.parametrize("style", [GREY, FLAT, np.zeros((1, 1, 3), np.float32)])
-@pytest.mark.parametrize("content", [GREY, FLAT, colorful()])
+@pytest.mark.parametrize("style", [GRAY, FLAT, np.zeros((1, 1, 3), np.float32)])
+@pytest.mark.parametrize("content", [GRAY, FLAT, colorful()])
 def test_coral_survives_grey_and_flat_pictures(style, content):
     result = coral(style, content)
     assert np.isfinite(result).all()
@@ -57,7 +57,7 @@ def test_coral_survives_grey_and_flat_pictures(style, content):
     np.testing.assert_allclose(result.mean((0, 1)), content.mean((0, 1)), atol=1e-4)
 
 
-@pytest.mark.parametrize("style", [GREY, FLAT])
+@pytest.mark.parametrize("style", [GRAY, FLAT])
 def test_coral_has_finite_gradients_where_eigenvalues_coincide(style):
     gradient = jax.grad(lambda s: (coral(s, colorful()) ** 2).sum())(jax.numpy.asarray(style))
     assert np.isfinite(gradient).all()
@@ -79,11 +79,11 @@ def test_coral_gradient_is_the_finite_difference():
 @settings(max_examples=10, deadline=None)
 def test_keep_chroma_takes_only_luminance_from_the_result(seed):
     random = np.random.default_rng(seed)
-    content, stylised = random.random((2, 6, 5, 3), np.float32)
-    result = keep_chroma(content, stylised)
+    content, stylized = random.random((2, 6, 5, 3), np.float32)
+    result = keep_chroma(content, stylized)
     yuv = np.array(
         [[0.299, 0.587, 0.114], [-0.14713, -0.28886, 0.436], [0.615, -0.51499, -0.10001]]
     )
     expected = content @ yuv.T
-    expected[..., 0] = (stylised @ yuv.T)[..., 0]
+    expected[..., 0] = (stylized @ yuv.T)[..., 0]
     np.testing.assert_allclose(result @ yuv.T, expected, atol=1e-4)

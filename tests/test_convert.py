@@ -354,7 +354,7 @@ def test_what_is_no_weight_file_is_said_in_one_line(tmp_path, name, content):
     assert "\n" not in str(error.value)
 
 
-# Normalisation
+# Normalization
 
 
 def rescaled(layers, scale):
@@ -450,7 +450,7 @@ def test_the_command_warns_of_an_unnormalised_encoder_and_mends_it(tmp_path, enc
     code, out, err = run(capsys, tmp_path / "vgg.npz", "--output", output)
     assert code == 0
     assert "convention: torchvision" in out
-    assert "not normalised" in err
+    assert "not normalized" in err
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray((255 * probe_picture()).astype(np.uint8)).save(folder / "a.png")

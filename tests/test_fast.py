@@ -30,7 +30,7 @@ def encode_style(network):
 
 
 @pytest.fixture(scope="module")
-def stylise(network):
+def stylize(network):
     return jax.jit(network)
 
 
@@ -65,28 +65,28 @@ def test_space_to_depth_keeps_every_number(n, h, w, c):
     np.testing.assert_array_equal(depth_to_space(folded), x)
 
 
-def test_its_own_style_at_full_strength_is_no_style_at_all(encode_style, stylise):
+def test_its_own_style_at_full_strength_is_no_style_at_all(encode_style, stylize):
     picture = rng.random((1, 24, 32, 3), np.float32)
     own = encode_style(picture)
-    plain = stylise(picture, own, 0.0)
+    plain = stylize(picture, own, 0.0)
     scale = np.abs(plain).max()
-    np.testing.assert_allclose(stylise(picture, own, 1.0), plain, atol=1e-4 * scale)
+    np.testing.assert_allclose(stylize(picture, own, 1.0), plain, atol=1e-4 * scale)
 
 
-def test_statistics_of_each_scale_are_where_they_are_put(network, encode_style, stylise):
+def test_statistics_of_each_scale_are_where_they_are_put(network, encode_style, stylize):
     picture = rng.random((1, 16, 16, 3), np.float32)
     style = encode_style(picture)
     channels = sum(network.channels)
     assert style.mean.shape == style.std.shape == (1, channels)
     silent = Style(jnp.zeros(channels), jnp.zeros(channels))
-    one = stylise(picture, silent)
-    other = stylise(rng.random((1, 16, 16, 3), np.float32), silent)
+    one = stylize(picture, silent)
+    other = stylize(rng.random((1, 16, 16, 3), np.float32), silent)
     np.testing.assert_allclose(one, other, atol=1e-5)  # without variance nothing of them is left
 
 
 @pytest.fixture(scope="module")
 def in_frame(network):
-    """Encodes and stylises pictures of given sizes that lie in frames."""
+    """Encodes and stylizes pictures of given sizes that lie in frames."""
     return jax.jit(lambda x, size: network(x, network.encode_style(x, size), 0.5, size=size))
 
 

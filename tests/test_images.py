@@ -24,7 +24,7 @@ from adain_jax.images import (
 
 rng = np.random.default_rng(0)
 RGB = rng.integers(0, 256, (6, 9, 3), np.uint8)
-GREY = RGB[..., 0]
+GRAY = RGB[..., 0]
 ALPHA = rng.integers(0, 256, (6, 9, 1), np.uint8)
 
 
@@ -74,17 +74,17 @@ def test_exif_orientation_is_undone(tmp_path, orientation):
     assert picture_size(path) == upright.shape[:2]
 
 
-def grey(values):
+def gray(values):
     return np.repeat(values[..., None], 3, axis=-1)
 
 
 def test_greyscale_and_bilevel(tmp_path):
     np.testing.assert_array_equal(
-        read_8_bit(save(Image.fromarray(GREY), tmp_path / "l.png")), grey(GREY)
+        read_8_bit(save(Image.fromarray(GRAY), tmp_path / "l.png")), gray(GRAY)
     )
-    bilevel = Image.fromarray(GREY > 127)
+    bilevel = Image.fromarray(GRAY > 127)
     np.testing.assert_array_equal(
-        read_8_bit(save(bilevel, tmp_path / "1.png")), grey(255 * (GREY > 127))
+        read_8_bit(save(bilevel, tmp_path / "1.png")), gray(255 * (GRAY > 127))
     )
 
 
@@ -92,7 +92,7 @@ def test_greyscale_and_bilevel(tmp_path):
 def test_16_bit_greyscale_is_scaled_not_cut(tmp_path, suffix):
     values = rng.integers(0, 65536, (6, 9), np.uint16)
     path = save(Image.fromarray(values), tmp_path / f"a.{suffix}")
-    np.testing.assert_array_equal(read_8_bit(path), grey(np.rint(values / 257)))
+    np.testing.assert_array_equal(read_8_bit(path), gray(np.rint(values / 257)))
 
 
 def test_16_bit_rgb(tmp_path):
@@ -113,7 +113,7 @@ def test_float_tiff(tmp_path, top):
     values = (rng.random((6, 9)) * top).astype(np.float32)
     values[0, 0] = top
     path = save(Image.fromarray(values), tmp_path / "a.tif")
-    np.testing.assert_allclose(read_8_bit(path), grey(values * 255 / top), atol=0.51)
+    np.testing.assert_allclose(read_8_bit(path), gray(values * 255 / top), atol=0.51)
 
 
 def over_white(rgb, alpha):
@@ -124,7 +124,7 @@ def over_white(rgb, alpha):
 def test_transparency_is_laid_on_white(tmp_path, suffix):
     image = Image.fromarray(np.concatenate([RGB, ALPHA], -1))
     path = save(image, tmp_path / f"a.{suffix}", **({"lossless": True} if suffix == "webp" else {}))
-    visible = ALPHA[..., 0] > 0  # WebP drops the colours of clear pixels
+    visible = ALPHA[..., 0] > 0  # WebP drops the colors of clear pixels
     difference = np.abs(read_8_bit(path) - over_white(RGB, ALPHA))
     assert difference[visible].max() <= 1
     kept = read_8_bit(path, keep_alpha=True)
@@ -134,15 +134,15 @@ def test_transparency_is_laid_on_white(tmp_path, suffix):
 
 
 def test_grey_with_alpha_and_palette_with_transparency(tmp_path):
-    image = Image.fromarray(np.concatenate([GREY[..., None], ALPHA], -1))
+    image = Image.fromarray(np.concatenate([GRAY[..., None], ALPHA], -1))
     path = save(image, tmp_path / "la.png")
-    assert np.abs(read_8_bit(path) - over_white(grey(GREY), ALPHA)).max() <= 1
-    palette = Image.fromarray(GREY // 86).copy()
+    assert np.abs(read_8_bit(path) - over_white(gray(GRAY), ALPHA)).max() <= 1
+    palette = Image.fromarray(GRAY // 86).copy()
     palette.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
-    colours = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[GREY // 86]
-    np.testing.assert_array_equal(read_8_bit(save(palette, tmp_path / "p.png")), colours)
+    colors = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]])[GRAY // 86]
+    np.testing.assert_array_equal(read_8_bit(save(palette, tmp_path / "p.png")), colors)
     path = save(palette, tmp_path / "t.png", transparency=1)
-    expected = np.where((GREY // 86 == 1)[..., None], 255, colours)
+    expected = np.where((GRAY // 86 == 1)[..., None], 255, colors)
     np.testing.assert_array_equal(read_8_bit(path), expected)
 
 

@@ -57,7 +57,7 @@ def files(folder):
 def test_every_content_in_every_style_with_the_tree_kept(folder, run, random_weights):
     code, out, _ = run("--content", "content", "--style", "style", "--output", "out")
     assert code == 0
-    assert out.startswith("4 stylised in")
+    assert out.startswith("4 stylized in")
     assert files("out") == [
         "a_stylized_night.png",
         "a_stylized_wave.png",
@@ -141,7 +141,7 @@ def test_bad_pictures_are_reported_and_the_rest_is_done(folder, run):
             assert message in report["contents"][f"content/{name}"]
             assert err.count(f"content/{name}: ") == 1
     assert "content/folder.jpg: no picture in this folder" in err
-    assert report["contents"]["content/a.png"] == "stylised"
+    assert report["contents"]["content/a.png"] == "stylized"
     assert "not a picture" in report["styles"]["style/broken.png"]
     outcomes = [entry["outcome"] for entry in report["outputs"]]
     assert outcomes.count("done") == 4

@@ -246,7 +246,7 @@ def test_networks_give_the_same_in_a_shared_frame(random_params):
     """Also where the frame outside the pictures is poisoned."""
 
     @jax.jit
-    def stylise(params, contents, style, masks, size):
+    def stylize(params, contents, style, masks, size):
         network = bind(VGG19Network, params)
         return network(contents, style, 0.8, masks, size), network.encode_style(contents, size)
 
@@ -257,10 +257,10 @@ def test_networks_give_the_same_in_a_shared_frame(random_params):
         x[:h, :w] = rng.random((h, w, 3))
     masks = np.where(np.isnan(frame[..., :1]), 0, 0.7)
     style = Style(rng.random((1, 512), np.float32), rng.random((1, 512), np.float32))
-    pictures, styles = stylise(random_params, frame, style, masks, jnp.array(sizes))
+    pictures, styles = stylize(random_params, frame, style, masks, jnp.array(sizes))
     for i, (h, w) in enumerate(sizes):
         real = np.s_[i : i + 1, :h, :w]
-        picture, own_style = stylise(random_params, frame[real], style, masks[real], None)
+        picture, own_style = stylize(random_params, frame[real], style, masks[real], None)
         scale = np.abs(picture).max()
         np.testing.assert_allclose(pictures[real], picture[:, :h, :w], atol=2e-5 * scale, rtol=0)
         np.testing.assert_allclose(styles.mean[i], own_style.mean[0], atol=1e-5, rtol=1e-5)

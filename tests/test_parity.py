@@ -45,12 +45,12 @@ def test_taps_target_and_outputs(converted, reference, case):
     assert_close(adain(taps.relu4_1, statistics(style_features)), reference[f"{case}/target"])
 
     @compiled
-    def stylise(params, content, style, alpha):
+    def stylize(params, content, style, alpha):
         network = bind(VGG19Network, params)
         return network(content, network.encode_style(style), alpha)
 
-    assert_close(stylise(params, content, style, 1.0), reference[f"{case}/output"])
-    assert_close(stylise(params, content, style, 0.5), reference[f"{case}/output_alpha_0.5"])
+    assert_close(stylize(params, content, style, 1.0), reference[f"{case}/output"])
+    assert_close(stylize(params, content, style, 0.5), reference[f"{case}/output_alpha_0.5"])
 
 
 @pytest.mark.parametrize("case", ["square", "odd"])

@@ -59,7 +59,7 @@ def test_the_default_takes_the_style_and_keeps_the_content(fast):
     result = fast(content, style)
 
     def distance(a, b):
-        """Between the colours' means and deviations."""
+        """Between the colors' means and deviations."""
         return (
             np.abs(a.mean((0, 1)) - b.mean((0, 1))).sum()
             + np.abs(a.std((0, 1)) - b.std((0, 1))).sum()

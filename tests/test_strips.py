@@ -32,7 +32,7 @@ pyvips = pytest.importorskip("pyvips", reason="the extra large is not installed"
 rng = np.random.default_rng(0)
 H, W = 600, 70  # more rows than two strips
 RGB = np.cumsum(rng.integers(-3, 4, (H, W, 3)), 0).astype(np.uint8)
-GREY = RGB[..., 0].copy()
+GRAY = RGB[..., 0].copy()
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def by_vips(pixels):
     return vips.copy(interpretation="srgb" if pixels.ndim == 3 else "b-w")
 
 
-@pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
+@pytest.mark.parametrize("pixels", [RGB, GRAY], ids=["rgb", "gray"])
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
 def test_tiff(tmp_path, compression, pixels):
     path, image = tmp_path / "a.tif", Image.fromarray(pixels)
@@ -70,7 +70,7 @@ def test_tiff(tmp_path, compression, pixels):
         np.testing.assert_array_equal(by_pillow(path)[..., 0], pixels.reshape(H, W, -1)[..., 0])
 
 
-@pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
+@pytest.mark.parametrize("pixels", [RGB, GRAY], ids=["rgb", "gray"])
 @pytest.mark.parametrize("compression", ["none", "deflate", "lzw", "packbits"])
 def test_tiff_of_tiles(tmp_path, compression, pixels):
     for options in ({"bigtiff": True}, {"predictor": "horizontal"}, {"pyramid": True}):
@@ -101,7 +101,7 @@ def png(pixels, interlaced=False, late=()):
     )
 
 
-@pytest.mark.parametrize("pixels", [RGB, GREY], ids=["rgb", "grey"])
+@pytest.mark.parametrize("pixels", [RGB, GRAY], ids=["rgb", "gray"])
 @pytest.mark.parametrize("interlaced", [False, True])
 def test_png(tmp_path, pixels, interlaced):
     path = tmp_path / "a.png"
@@ -159,7 +159,7 @@ def others():
     yield "turned.tif", image, {"tiffinfo": {0x0112: 3}}
     yield "late.png", late, {}
     yield "bilevel.tif", image.convert("1"), {}
-    yield "16bit.tif", Image.fromarray(GREY.astype(np.uint16) * 257), {}
+    yield "16bit.tif", Image.fromarray(GRAY.astype(np.uint16) * 257), {}
     yield "4bit.png", image.convert("L").quantize(4), {"bits": 4}
     yield "cmyk.tif", image.convert("CMYK"), {}
     yield "jpeg.tif", image, {"compression": "jpeg"}

@@ -179,7 +179,7 @@ def test_what_is_no_style_file_is_refused_by_name(tmp_path):
             Style.load(tmp_path / name, "vgg19")
 
 
-# The normalisation family
+# The normalization family
 
 
 def test_instance_norm_is_equation_4():

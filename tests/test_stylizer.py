@@ -48,12 +48,12 @@ def network(model, params):
     """The network on one picture without any frame."""
 
     @jax.jit
-    def stylise(params, content, style, alpha):
+    def stylize(params, content, style, alpha):
         return bind(NETWORKS[model], params)(content[None], style, alpha)[0]
 
     def unpadded(content, style, alpha=1.0):
         height, width = content.shape[:2]
-        return np.clip(stylise(params, content, style, alpha)[:height, :width], 0, 1)
+        return np.clip(stylize(params, content, style, alpha)[:height, :width], 0, 1)
 
     return unpadded
 

@@ -178,7 +178,7 @@ def run(capsys):
 WAVES = ("--style", STYLES / "waves.jpg")
 
 
-# Colour, size, time, rotation, sound
+# Color, size, time, rotation, sound
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
@@ -387,7 +387,7 @@ def test_several_styles_give_one_clip_each(folder, run):
     styles = ("--style", STYLES / "waves.jpg", STYLES / "mosaic.jpg")
     code, out, err = run("--content", "a.mp4", *styles, "--output", "out", "--report", "r.json")
     assert (code, err) == (0, "")
-    assert out.startswith("2 stylised in")
+    assert out.startswith("2 stylized in")
     assert "frames/s" in out
     assert names("out") == ["a_stylized_mosaic.mp4", "a_stylized_waves.mp4"]
     for name in names("out"):
@@ -497,7 +497,7 @@ def test_bad_clips_fail_with_one_line_and_the_rest_is_done(folder, run):
     contents = [*bad, "whole.mkv"]
     code, out, err = run("--content", *contents, *WAVES, "--output", "out", "--format", "mp4")
     assert code == 1
-    assert out.startswith("1 stylised")
+    assert out.startswith("1 stylized")
     lines = err.splitlines()
     assert len(lines) == len(bad)
     for name, reason in bad.items():

@@ -76,7 +76,7 @@ def pick_settings() -> tuple[float, Color, int, Model]:
     alpha = st.slider("Strength", 0, 100, 100, 5, format="%d %%") / 100
     models = [model for model in MODELS if is_available(model)]
     columns = st.columns(3 if len(models) > 1 else 2)
-    color = columns[0].selectbox("Colours", list(COLORS), format_func=lambda one: COLORS[one])
+    color = columns[0].selectbox("Colors", list(COLORS), format_func=lambda one: COLORS[one])
     size = columns[1].selectbox(
         "Size",
         SIZES,

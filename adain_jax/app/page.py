@@ -32,7 +32,7 @@ def main() -> None:
     st.title("Paint a photograph in any style", anchor=False)
     st.markdown(
         "Pick a photograph and a style: one network paints any photograph in any style, by "
-        f"[adaptive instance normalisation]({PAPER}) (Huang and Belongie, 2017)."
+        f"[adaptive instance normalization]({PAPER}) (Huang and Belongie, 2017)."
     )
     picks, result = st.columns([2, 3], gap="large")
     with result:

@@ -116,7 +116,7 @@ def _warn_unless_normalized(means: "Means") -> None:
 
     if not is_normalized(means):
         print(
-            "warning: this VGG19 is not normalised (filters do not respond with about 1 on average); "
+            "warning: this VGG19 is not normalized (filters do not respond with about 1 on average); "
             "published decoders do not work with it and training suffers. Convert vgg_normalised, "
             "or give --normalize FOLDER with a few hundred photographs.",
             file=sys.stderr,

@@ -1,4 +1,4 @@
-"""--grid: a labelled sheet of contents, styles and results."""
+"""--grid: a labeled sheet of contents, styles and results."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

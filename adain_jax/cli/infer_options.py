@@ -24,7 +24,7 @@ class Options:
     Contents and styles are files, folders (searched recursively; the output keeps their tree) and
     quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1.
 
-    Example: python infer.py --content photos --style paintings/*.jpg --output stylised
+    Example: python infer.py --content photos --style paintings/*.jpg --output stylized
     """
 
     content: Annotated[tuple[Path, ...], _Many] = ()
@@ -103,7 +103,7 @@ class Options:
     """Refuse pictures with more pixels than this."""
 
     grid: bool = False
-    """Also write grid.png, a labelled sheet of contents, styles and results, at most 12 x 12."""
+    """Also write grid.png, a labeled sheet of contents, styles and results, at most 12 x 12."""
     save_style: _File = None
     """Write the encoded styles to this folder; --content may then be omitted."""
     report: _File = None
@@ -163,7 +163,7 @@ def check(options: Options) -> None:
     _check_weights(options)
     if options.style_file and options.preserve_color == "coral":
         raise UsageError(
-            "--preserve-color coral recolours style pictures; it cannot use --style-file"
+            "--preserve-color coral recolors style pictures; it cannot use --style-file"
         )
     _check_numbers(options)
     if is_for_clips(options):

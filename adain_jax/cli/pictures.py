@@ -139,7 +139,7 @@ class PictureRun:
         return make_request((job, pixels), colors, style, self._options.alpha, masks=masks or None)
 
     def _finish(self, request: JobRequest, result: Pixels, grid: Grid | None) -> Pixels:
-        """A result with the colours and the transparency that its content is to keep."""
+        """A result with the colors and the transparency that its content is to keep."""
         job, pixels = request.key
         if self._options.preserve_color == "luminance":
             result = keep_chroma_of_bytes(pixels[..., :3], result)

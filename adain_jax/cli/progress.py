@@ -13,7 +13,7 @@ Advance = Callable[[int], None]
 def progress_bar(total: int) -> Iterator[Advance]:
     """A progress bar on a terminal, nothing elsewhere; gives the function that advances it."""
     console = Console(stderr=True)
-    columns = ("stylising", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = ("stylizing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.advance(task, count)

@@ -78,7 +78,7 @@ class Report:
             self.fail(error)
         else:
             self.result(job, "done")
-            self.contents[str(job.content.path)] = "stylised"
+            self.contents[str(job.content.path)] = "stylized"
 
     def result(self, job: Job, outcome: str, error: str | None = None) -> None:
         """Notes what became of a job."""
@@ -106,7 +106,7 @@ class Report:
     def summary(self) -> str:
         """One line for the end."""
         done = self.count("done")
-        parts = [f"{done} stylised in {self.seconds:.1f} s"]
+        parts = [f"{done} stylized in {self.seconds:.1f} s"]
         if done:
             count, what = (self.frames, "frames") if self.frames else (done, "pictures")
             parts[0] += f" ({count / self.seconds:.2f} {what}/s)"

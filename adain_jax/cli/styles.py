@@ -98,7 +98,7 @@ class Styles:
         )
 
     def _recolored(self, job: Job, content: Pixels, stylizer: Stylizer) -> list[Style]:
-        """The styles of a job's pictures in the colours of the content."""
+        """The styles of a job's pictures in the colors of the content."""
         # Of a few million pixels, which are enough.
         sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
         colors = to_float(sparse)

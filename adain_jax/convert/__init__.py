@@ -102,7 +102,7 @@ def normalize_encoder(converted: Converted, folder: Path) -> Converted:
 
     pictures = (read_picture(path, size=256, crop=True) for path in find_pictures(folder))
     layers = normalize_filters(converted.layers, mean_activations(converted.layers, pictures))
-    metadata = {**converted.metadata, "normalised": f"mean activation 1 over {folder.name}"}
+    metadata = {**converted.metadata, "normalized": f"mean activation 1 over {folder.name}"}
     return replace(converted, layers=layers, metadata=metadata)
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets: labelled rows and columns of pictures."""
+"""Contact sheets: labeled rows and columns of pictures."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ def contact_sheet(
     *,
     cell: int = CELL,
 ) -> Picture:
-    """One picture, float32 (h, w, 3), of labelled rows and columns of pictures, on white.
+    """One picture, float32 (h, w, 3), of labeled rows and columns of pictures, on white.
 
     Args:
         cells: the pictures by (row, column); those that are missing stay white.

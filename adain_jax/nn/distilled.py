@@ -1,7 +1,7 @@
 """The distilled network: the paper's own (figure 2) in small, learnt from VGG19.
 
 A light encoder has learnt to see what VGG19 sees: its features stand for relu4_1, channel by channel.
-AdaIN works on them alone, and a slim mirrored decoder paints from nothing else, so it cannot recolour
+AdaIN works on them alone, and a slim mirrored decoder paints from nothing else, so it cannot recolor
 the content by way of finer features; it has to paint. The last layers follow nearest upsampling, which
 cannot weave a pattern of single pixels as a shuffle of sub-pixels can.
 

@@ -2,8 +2,8 @@
 
 The paper's idea without VGG19 at run time: an encoder, its features given the style's channel
 statistics, a decoder. Everything happens at half, quarter and eighth size, which space-to-depth
-reaches without loss; each scale hands AdaIN-normalised features to the decoder, so that fine detail
-need not pass through the eighth. The decoder looks at neighbourhoods only: all statistics are of the
+reaches without loss; each scale hands AdaIN-normalized features to the decoder, so that fine detail
+need not pass through the eighth. The decoder looks at neighborhoods only: all statistics are of the
 encoder's features. Convolutions are dense: on CPU, XLA computes grouped ones ten times slower.
 
 The picture leaves by a shuffle of sub-pixels, which can weave a pattern of period two cheaply; the

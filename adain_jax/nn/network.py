@@ -36,7 +36,7 @@ class FeatureMap(NamedTuple):
 class StyleNetwork(nnx.Module):
     """AdaIN at one or more scales between an encoder and a decoder. For inference and training.
 
-    Networks differ in `feature_maps` and `decode`. The decoder looks at neighbourhoods only: all
+    Networks differ in `feature_maps` and `decode`. The decoder looks at neighborhoods only: all
     statistics are of the encoder's features. In a `Style` the channels of all scales lie side by side.
     """
 

@@ -1,4 +1,4 @@
-"""The paper's background as modules: batch, instance, conditional and adaptive instance normalisation.
+"""The paper's background as modules: batch, instance, conditional and adaptive instance normalization.
 
 All four compute  scale * (x - mean) / sqrt(var + 1e-5) + shift  per channel, with biased variance.
 They differ in where the statistics are taken and where scale and shift come from:
@@ -25,7 +25,7 @@ from adain_jax.style import Style, adain, normalize, statistics
 
 
 class BatchNorm(nnx.Module):
-    """Batch normalisation (eq. 1): batch statistics in training, running ones after `.eval()`."""
+    """Batch normalization (eq. 1): batch statistics in training, running ones after `.eval()`."""
 
     def __init__(self, channels: int, *, momentum: float = 0.9, rngs: nnx.Rngs | None = None):
         self.scale = nnx.Param(jnp.ones(channels))
@@ -36,7 +36,7 @@ class BatchNorm(nnx.Module):
         self.use_running_average = False  # set by nnx's train() and eval()
 
     def __call__(self, x: Features, style: None = None) -> Features:
-        """Normalises float (n, h, w, c); updates the running statistics in training."""
+        """Normalizes float (n, h, w, c); updates the running statistics in training."""
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]
         else:
@@ -49,32 +49,32 @@ class BatchNorm(nnx.Module):
 
 
 class InstanceNorm(nnx.Module):
-    """Instance normalisation (eq. 4): each picture by its own statistics."""
+    """Instance normalization (eq. 4): each picture by its own statistics."""
 
     def __init__(self, channels: int, *, rngs: nnx.Rngs | None = None):
         self.scale = nnx.Param(jnp.ones(channels))
         self.shift = nnx.Param(jnp.zeros(channels))
 
     def __call__(self, x: Features, style: None = None) -> Features:
-        """Normalises float (n, h, w, c)."""
+        """Normalizes float (n, h, w, c)."""
         return self.scale[...] * normalize(x, statistics(x)) + self.shift[...]
 
 
 class ConditionalInstanceNorm(nnx.Module):
-    """Conditional instance normalisation (eq. 7, Dumoulin et al.): scale and shift by style index."""
+    """Conditional instance normalization (eq. 7, Dumoulin et al.): scale and shift by style index."""
 
     def __init__(self, channels: int, styles: int, *, rngs: nnx.Rngs | None = None):
         self.scale = nnx.Param(jnp.ones((styles, channels)))
         self.shift = nnx.Param(jnp.zeros((styles, channels)))
 
     def __call__(self, x: Features, style: Int[Array, " n"]) -> Features:
-        """Normalises float (n, h, w, c) into styles given by their indices, int (n,)."""
+        """Normalizes float (n, h, w, c) into styles given by their indices, int (n,)."""
         return adain(x, Style(self.shift[style], self.scale[style]))
 
 
 class AdaptiveInstanceNorm(nnx.Module):
-    """Adaptive instance normalisation (eq. 8): no parameters, scale and shift are the style's."""
+    """Adaptive instance normalization (eq. 8): no parameters, scale and shift are the style's."""
 
     def __call__(self, x: Float[Array, "n h w c"], style: Style) -> Features:
-        """Normalises float (n, h, w, c) to the style's statistics, float (c,) or (n, c)."""
+        """Normalizes float (n, h, w, c) to the style's statistics, float (c,) or (n, c)."""
         return adain(x, style)

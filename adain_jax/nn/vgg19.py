@@ -92,7 +92,7 @@ class Decoder(nnx.Module):
     """g of the paper (section 6.1): the encoder mirrored, pooling replaced by nearest upsampling.
 
     Layers are named after the encoder layer they mirror. No activation at the end, and no
-    normalisation layers: section 7.2 shows that they undo the style. For such experiments `norm` puts
+    normalization layers: section 7.2 shows that they undo the style. For such experiments `norm` puts
     one after each convolution but the last, and `c_in` widens the input.
     """
 

@@ -87,18 +87,18 @@ def _fit(
 ) -> dict[str, Array]:
     """Kernel and bias by least squares; where the output is 0, any sum up to 0 will do."""
     mean = windows.mean(0)
-    centred = windows - mean
-    covariance = centred.T @ centred
+    centered = windows - mean
+    covariance = centered.T @ centered
     size = len(covariance)
     ridge = RIDGE * jnp.trace(covariance) / size * jnp.eye(size)
     factor = jax.scipy.linalg.cho_factor(covariance + ridge)
 
     def solve(sums: Array) -> tuple[Array, Array]:
-        return jax.scipy.linalg.cho_solve(factor, centred.T @ (sums - sums.mean(0))), sums.mean(0)
+        return jax.scipy.linalg.cho_solve(factor, centered.T @ (sums - sums.mean(0))), sums.mean(0)
 
     def turn(_: int, sums: Array) -> Array:
         weights, offset = solve(sums)
-        return jnp.where(outputs > 0, outputs, jnp.minimum(centred @ weights + offset, 0))
+        return jnp.where(outputs > 0, outputs, jnp.minimum(centered @ weights + offset, 0))
 
     weights, offset = solve(jax.lax.fori_loop(0, TURNS - 1 if rectified else 0, turn, outputs))
     return {"kernel": weights.reshape(3, 3, -1, outputs.shape[1]), "bias": offset - mean @ weights}

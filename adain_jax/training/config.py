@@ -52,7 +52,7 @@ class Config:
     flip: bool = False
     """Mirror half of the pictures at random."""
     augment_styles: bool = False
-    """Change styles at random before they are encoded: hue, channels, contrast, gamma, grey, scale."""
+    """Change styles at random before they are encoded: hue, channels, contrast, gamma, gray, scale."""
     pictures: Literal["auto", "device", "stream"] = "auto"
     """Where the pictures are kept: on the device, decoded once and cropped there, or streamed from
     their files. auto picks the device if it is an accelerator with enough free memory."""

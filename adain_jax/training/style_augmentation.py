@@ -1,6 +1,6 @@
 """Styles changed at random before they are encoded, so that a network meets more than its paintings.
 
-Hue, order and sign of the channels, contrast, gamma, greyscale, and the scale of the crop.
+Hue, order and sign of the channels, contrast, gamma, grayscale, and the scale of the crop.
 """
 
 import dm_pix
@@ -66,6 +66,6 @@ def _change_colors(key: Array, picture: Float[Array, "h w 3"]) -> Array:
     gamma = jnp.exp(jax.random.uniform(keys[4], minval=-0.5, maxval=0.5))
     # A power's gradient at 0 is infinite, and nothing needs it: styles are data.
     changed = jnp.maximum(changed, 1e-6) ** gamma
-    grey = jnp.broadcast_to(dm_pix.rgb_to_grayscale(changed), changed.shape)
-    changed = jnp.where(jax.random.bernoulli(keys[5], 0.1), grey, changed)
+    gray = jnp.broadcast_to(dm_pix.rgb_to_grayscale(changed), changed.shape)
+    changed = jnp.where(jax.random.bernoulli(keys[5], 0.1), gray, changed)
     return jnp.where(jax.random.bernoulli(keys[6], PROBABILITY), picture, changed)

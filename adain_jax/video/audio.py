@@ -1,4 +1,4 @@
-"""The sound of a clip, written beside its stylised frames."""
+"""The sound of a clip, written beside its stylized frames."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,9 +1,9 @@
 """Less flicker: smooth content statistics, a grid that follows the camera, results carried along.
 
-Three things make a stylised video flicker, and each has its remedy here.
+Three things make a stylized video flicker, and each has its remedy here.
 
-- AdaIN normalises each frame with its own statistics, so that what enters the picture at one side
-  changes the colours everywhere: the statistics are smoothed, an exponential moving average over time.
+- AdaIN normalizes each frame with its own statistics, so that what enters the picture at one side
+  changes the colors everywhere: the statistics are smoothed, an exponential moving average over time.
 - The network works on a grid of 8 pixels, and its strokes keep to the grid while the picture moves: the
   grid is moved along, by the one shift of the whole picture that fits best (phase correlation).
 - Noise is enough for it to paint other strokes: where a pixel shows what it showed before, in the same
@@ -37,7 +37,7 @@ Bytes = UInt8[Array, "h w 3"]
 
 
 class Stabilizer:
-    """Stylises the frames of one clip, in order, with less flicker than each alone would have."""
+    """Stylizes the frames of one clip, in order, with less flicker than each alone would have."""
 
     def __init__(self, stylizer: Stylizer):
         self._stylizer = stylizer
@@ -55,7 +55,7 @@ class Stabilizer:
         *,
         seconds: list[float],
     ) -> list[UInt8[np.ndarray, "h w 3"]]:
-        """The next frames, stylised.
+        """The next frames, stylized.
 
         Args:
             contents: all of one size.
@@ -72,10 +72,10 @@ class Stabilizer:
             origins.append(self._origin)
         on_grid = np.stack([_pad(*pair) for pair in zip(contents, origins, strict=True)])
         own = self._smooth(self._stylizer.encode_style(on_grid), seconds, cuts)
-        stylised = self._stylizer(on_grid, style, alpha, content_style=own)
+        stylized = self._stylizer(on_grid, style, alpha, content_style=own)
         height, width = contents.shape[1:3]
         results = []
-        for motion, cut, (y, x), padded in zip(motions, cuts, origins, stylised, strict=True):
+        for motion, cut, (y, x), padded in zip(motions, cuts, origins, stylized, strict=True):
             result = padded[y : y + height, x : x + width]
             self._result = to_float(result) if cut else _blend(self._result, result, *motion)
             results.append(np.asarray(from_float(self._result, np.uint8)))
@@ -153,7 +153,7 @@ def _covered(picture: Picture, shift: Array) -> Array:
 
 
 def _difference(a: Picture, b: Picture) -> Float[Array, "h w"]:
-    """Mean difference over colours and neighbours."""
+    """Mean difference over colors and neighbors."""
     difference = jnp.abs(a - b).mean(-1)
     for window in ((WINDOW, 1), (1, WINDOW)):
         sums = jax.lax.reduce_window(difference, 0.0, jax.lax.add, window, (1, 1), "SAME")

@@ -35,7 +35,7 @@ def writing(
 ) -> Iterator[Write]:
     """Gives the function that writes the next frame; whole at the end, or nothing is left.
 
-    Frame rate, times, shape of the pixels, colour space, loops and sound are those of `clip`.
+    Frame rate, times, shape of the pixels, color space, loops and sound are those of `clip`.
 
     Args:
         path: a .mp4, .m4v, .mov, .mkv, .webm or .gif file; a folder if there is a `frame_suffix`.

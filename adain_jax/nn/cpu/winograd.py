@@ -1,6 +1,6 @@
 """3x3 convolution with half the multiplications, by Winograd's minimal filtering F(4, 3) along rows.
 
-Four neighbouring outputs of a filter of three taps take six products instead of twelve: of sums of
+Four neighboring outputs of a filter of three taps take six products instead of twelve: of sums of
 the six inputs (INPUT), with sums of the taps (TAPS), added up again (OUTPUT); Winograd 1980, Lavin
 and Gray 2016. The three rows of the kernel stay an ordinary convolution, which keeps the sums cheap
 next to the products. Rounding grows to about 3e-6 of the largest output.
