@@ -20,7 +20,7 @@ from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config
-from adain_jax.training.devices import pmapped, replicate, shard
+from adain_jax.training.devices import pmapped, replicate
 from adain_jax.training.loop import steps_of_dispatch
 from adain_jax.training.optimizer import learning_rate, style_weight
 from adain_jax.training.pictures_on_device import NumberedBatches, crop_windows, load_all
@@ -101,6 +101,11 @@ def test_losses_and_gradients_equal_the_reference(reference_weights, square_refe
     assert_trees_close(grads["conv1_1"]["kernel"], expected, 1e-3)
 
 
+def split(batch):
+    """Over the four devices."""
+    return jax.tree.map(lambda a: a.reshape(4, -1, *a.shape[1:]), batch)
+
+
 def test_only_the_decoder_is_updated(frozen):
     config = configure()
     before = jax.tree.map(np.copy, frozen)
@@ -111,7 +116,7 @@ def test_only_the_decoder_is_updated(frozen):
     params = jax.device_get(state.params)
     on_devices, step = replicate(frozen), pmapped(make_train_step(config, 1))
     for _ in range(3):
-        state, _ = step(state, on_devices, shard(batch()))
+        state, _ = step(state, on_devices, split(batch()))
     jax.tree.map(np.testing.assert_array_equal, jax.device_get(on_devices), before)
     changed = jax.tree.map(lambda a, b: not np.array_equal(a, b), state.params, params)
     assert all(jax.tree.leaves(changed))
@@ -131,9 +136,8 @@ def test_four_devices_give_the_gradient_of_one_and_stay_equal(smooth, frozen):
     unstacked, step = replicate(one), pmapped(train_step)
     for i in range(5):
         inputs = batch()
-        split = jax.tree.map(lambda a: a.reshape(4, 1, *a.shape[1:]), inputs)
-        stacked, _ = parallel(stacked, frozen, split)
-        unstacked, measured = step(unstacked, replicate(frozen), shard(inputs))
+        stacked, _ = parallel(stacked, frozen, split(inputs))
+        unstacked, measured = step(unstacked, replicate(frozen), split(inputs))
         if i == 0:
             single, expected = jax.jit(train_step)(one, frozen, inputs)
             assert_trees_close(gradient(unstacked), gradient(single), 1e-5)

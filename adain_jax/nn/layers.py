@@ -17,6 +17,9 @@ from adain_jax.nn.cpu import winograd
 from adain_jax.nn.cpu.row_strips import conv_nhwc, conv_row_strips
 from adain_jax.nn.valid_size import Features, ValidSize, insert_zeros, pad, valid_mask
 
+initialize = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
+"""Torch7's default for kernels, which the original release starts from."""
+
 
 class ReflectConv(nnx.Module):
     """3x3 convolution with reflection padding, as in every layer of the paper's networks.
@@ -25,8 +28,6 @@ class ReflectConv(nnx.Module):
     """
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
-        # Torch7's default, which the original release starts from.
-        initialize = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.kernel = nnx.Param(initialize(rngs.params(), (3, 3, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 
@@ -46,7 +47,6 @@ class PointwiseConv(nnx.Module):
     """
 
     def __init__(self, c_in: int, c_out: int, *, rngs: nnx.Rngs):
-        initialize = nnx.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
         self.kernel = nnx.Param(initialize(rngs.params(), (1, 1, c_in, c_out)))
         self.bias = nnx.Param(jnp.zeros(c_out))
 

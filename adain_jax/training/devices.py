@@ -29,13 +29,6 @@ def replicate(tree: Any) -> Any:
     return jax.device_put(tree, _local_sharding())
 
 
-def shard(tree: Any) -> Any:
-    """Arrays (n, ...) split evenly over the local devices, as `pmapped` takes a batch."""
-    devices = jax.local_device_count()
-    rows = jax.tree.map(lambda a: a.reshape(devices, -1, *a.shape[1:]), tree)
-    return jax.device_put(rows, _local_sharding(AXIS))
-
-
 def shard_steps(tree: Any) -> Any:
     """Batches (k, n, ...) of k steps, split over the devices: (devices, k, n / devices, ...)."""
     devices = jax.local_device_count()
