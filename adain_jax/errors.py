@@ -1,14 +1,14 @@
-"""The errors that this package raises on purpose all derive from `AdainError`."""
+"""`AdainError`, the base class of this package's own errors, and those that many modules raise."""
 
 from pathlib import Path
 
 
 class AdainError(Exception):
-    """Something that the caller can put right; a traceback would not help.
+    """A problem that the caller can fix; a traceback would not help.
 
     Attributes:
         reason: what is wrong, in the library's terms.
-        path: the file, folder or data set that it is about, if it is about one.
+        path: the file, folder or data set that it is about, or None.
     """
 
     def __init__(self, reason: str, path: str | Path | None = None):

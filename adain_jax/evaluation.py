@@ -1,8 +1,8 @@
-"""How good a model is: the paper's two losses, and the similarity to the content, on fixed pairs.
+"""Measures a model on fixed pairs: the paper's two losses, and the similarity to the content.
 
     python -m adain_jax.evaluation --content DIR --style DIR --model fast
 
-Pair i is the i-th content and the i-th style by name, central squares.
+Pair i consists of the central squares of the i-th content and the i-th style by name.
 """
 
 import json
@@ -45,15 +45,16 @@ def measure(
     """The losses of section 6.2 and SSIM of stylized pictures; pure, usable under `jit`.
 
     Args:
-        encoder_params: of `VGG19Encoder`.
-        content, style, result: pictures in [0, 1], the first and the last of one size.
+        encoder_params: the parameters of `VGG19Encoder`.
+        content, style, result: pictures in [0, 1]; content and result have the same size.
 
     Returns:
-        `content_loss`, the mean squared difference of the result's relu4_1 to AdaIN's output (eq. 12);
-        `style_loss`, the sum over the layers of `style_loss/relu1_1` ... `style_loss/relu4_1` (eq. 13,
-        averaged over channels, not summed); `ssim`, the structural similarity of the result to the
-        content (Wang et al. 2004; over RGB, 11 x 11 Gaussian window); `checker` and `scratches`, see
-        `woven_texture`. All averaged over the batch.
+        The following, each averaged over the batch. `content_loss` is the mean squared difference
+        between the result's relu4_1 and AdaIN's output (eq. 12). `style_loss` is the sum of
+        `style_loss/relu1_1` ... `style_loss/relu4_1` (eq. 13, but averaged over channels, not
+        summed). `ssim` is the structural similarity of the result to the content (Wang et al. 2004;
+        over RGB, with an 11 x 11 Gaussian window). For `checker` and `scratches` see
+        `woven_texture`.
     """
     import dm_pix
 
@@ -72,19 +73,21 @@ def woven_texture(
 ) -> dict[str, Float[Array, " n"]]:
     """How strongly a network weaves a pattern of single pixels into flat areas, in gray levels.
 
-    Light networks satisfy the style loss of the first layers cheaply with the highest frequencies that
-    their output can make; the losses reward it, the eye does not. Photographs have hardly any.
+    Small networks can lower the style loss of the first layers cheaply, with the highest
+    frequencies that their output can hold. The losses reward such patterns, viewers do not, and
+    photographs have hardly any.
 
     Args:
-        content, result: pictures in [0, 1], h and w at least 16. Flat is the quarter of the content's
-            8 x 8 blocks that varies least.
+        content, result: pictures in [0, 1], h and w at least 16. The flat areas are the quarter of
+            the content's 8 x 8 blocks that varies least.
 
     Returns:
-        Of each picture's mean over RGB in 0..255: `checker`, the mean amplitude of (-1)^(x+y) in flat
-        blocks; `scratches`, the root mean square of that of (-1)^x along each row of eight pixels and
-        of (-1)^y along each column, a checkerboard's among them.
+        Two measures of each picture's gray levels, the mean over RGB in 0..255. `checker` is the
+        mean amplitude of (-1)^(x+y) in flat blocks. `scratches` is the root mean square, over the
+        rows and columns of flat blocks, of the amplitudes of (-1)^x along each row of eight pixels
+        and of (-1)^y along each column; a checkerboard counts too.
     """
-    # The amplitude of (-1)^x in eight pixels, blind to their mean and to a slope.
+    # Gives the amplitude of (-1)^x in eight pixels, whatever their mean and slope.
     signs = jnp.array([1, -3, 4, -4, 4, -4, 3, -1]) / 24
     flat_blocks = _blocks(content)
     variation = flat_blocks.std((2, 3))
@@ -111,9 +114,10 @@ def _blocks(pictures: Float[Array, "n h w 3"]) -> Float[Array, "n blocks 8 8"]:
 def read_pairs(
     content: "Source", style: "Source", side: int
 ) -> Iterator[tuple["Picture", "Picture"]]:
-    """The pairs of two sources, as many as the shorter one has: central squares (side, side, 3).
+    """The pairs of two sources, as many as the shorter one has pictures.
 
-    Pictures keep their resolution; only those smaller than the square are enlarged to it.
+    Pictures are central squares, float32 (side, side, 3) in [0, 1]. They keep their resolution,
+    except that pictures smaller than the square are enlarged to it.
 
     Raises:
         DataError: a source is empty.
@@ -143,7 +147,7 @@ def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def columns(measured: Mapping[str, float]) -> dict[str, str]:
-    """The columns of a table of measurements: their headings, and the keys of `measure`."""
+    """The column headings of a table of measurements, with the keys of `measure`."""
     layers = {key.split("/")[1]: key for key in sorted(measured) if key.startswith("style_loss/")}
     indices = {"SSIM": "ssim", "checker": "checker", "scratches": "scratches"}
     return {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
@@ -210,7 +214,7 @@ def evaluate(options: Options) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; exits with 0, 1 (something cannot be read) or 2 (bad usage)."""
+    """Runs the command; exits with 0, 1 (something cannot be read) or 2 (bad usage)."""
     options = tyro.cli(
         Options,
         prog="python -m adain_jax.evaluation",

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what safetensors files say of themselves."""
+"""Atomic writing of files, and the metadata of safetensors files."""
 
 import json
 import secrets
@@ -26,7 +26,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
 
 
 def safetensors_metadata(data: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file."""
+    """The metadata of a safetensors file, from its bytes; empty if it has none."""
     length = int.from_bytes(data[:8], "little")
     metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
     return metadata if isinstance(metadata, dict) else {}

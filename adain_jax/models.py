@@ -1,4 +1,4 @@
-"""The models: which weight files each is made of, and where they lie."""
+"""The models: the weight files of each, and where they are."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,22 +12,23 @@ WEIGHT_FILES: dict[Model, dict[str, Kind]] = {
     "distilled": {"network": "distilled"},
     "vgg19": {"encoder": "vgg19-encoder", "decoder": "vgg19-decoder"},
 }
-"""The files of each model, by the names of arguments and options that replace them."""
+"""The files of each model, by the names of the arguments and options that replace them."""
 
 
 def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
-    """The parameters of a model, from the weights that ship or were converted, or from others.
+    """Reads the parameters of a model, from its default weight files or from others.
 
     Args:
         model: "fast", "distilled" or "vgg19".
-        paths: files instead of those in their usual places, by the names in `WEIGHT_FILES`.
+        paths: files to read instead of the default ones, by the names in `WEIGHT_FILES`.
 
     Returns:
-        {layer: {"kernel": ..., "bias": ...}}; of models of several files, one such dict for each.
+        {layer: {"kernel": ..., "bias": ...}}; for a model with several files, one such dict for
+        each, by the names in `WEIGHT_FILES`.
 
     Raises:
         WeightsError: a file is missing or does not hold such weights.
-        ValueError: there is no such model, or a file is given that it is not made of.
+        ValueError: there is no such model, or a file is given that the model does not have.
     """
     check_files(model, paths)
     parts = {
@@ -38,10 +39,10 @@ def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
 
 
 def check_files(model: Model, paths: Mapping[str, str | Path | None]) -> None:
-    """Checks that a model exists, and is made of the files that are given.
+    """Checks that a model exists, and that it has the files that are given.
 
     Raises:
-        ValueError: what `read_params` says of it.
+        ValueError: as for `read_params`.
     """
     if model not in WEIGHT_FILES:
         raise ValueError(f"model must be {' or '.join(WEIGHT_FILES)}, not {model}")
@@ -52,6 +53,6 @@ def check_files(model: Model, paths: Mapping[str, str | Path | None]) -> None:
 
 
 def is_available(model: Model) -> bool:
-    """Whether all its weights lie where they are looked for."""
+    """Whether all weight files of a model exist in their default places."""
     kinds = WEIGHT_FILES[model].values()
     return all(weights.default_path(kind).exists() for kind in kinds)

@@ -45,7 +45,7 @@ class Converted:
         kind: encoder or decoder.
         layers: float32 {layer: {"kernel": (3, 3, c_in, c_out), "bias": (c_out,)}}; an encoder takes
             RGB in [0, 1].
-        left_out: the source's keys of layers after relu4_1.
+        left_out: the source's keys that are not used: layers after relu4_1, and the classifier.
         metadata: the source's name, its sha256 and, for an encoder, its convention.
     """
 
@@ -60,18 +60,19 @@ class Converted:
 
 
 def convert(source: str | Path, convention: Convention | None = None) -> Converted:
-    """Reads a weight file of any known kind and brings it into the project's layout.
+    """Reads a weight file of any known kind and converts it to the project's layout.
 
     Args:
         source: `.pth` (legacy or zip), `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel`.
-        convention: which pictures the source's encoder expects, where its names do not tell:
-            "unit" (RGB in [0, 1]), "torchvision" (RGB, less ImageNet's mean, over its standard
-            deviation), "caffe" (BGR in 0..255, less the mean), "caffe-rgb" (the same in RGB order).
+        convention: the pictures that the source's encoder expects, by default inferred from its key
+            names: "unit" (RGB in [0, 1]), "torchvision" (RGB, minus ImageNet's mean, divided by its
+            standard deviation), "caffe" (BGR in 0..255, minus the mean) or "caffe-rgb" (the same in
+            RGB order). Not used for encoders that begin with a 1x1 preprocessing layer.
 
     Raises:
-        UnknownConventionError: the names do not tell which pictures the encoder expects.
-        ConversionError: the file cannot be read, is refused, or is not such a network; every problem
-            is listed, one a line.
+        UnknownConventionError: the key names do not tell which pictures the encoder expects.
+        ConversionError: the file cannot be read, is refused, or is not such a network; every
+            problem is listed, one per line.
     """
     path = Path(source)
     arrays = sources.read(path)
@@ -95,7 +96,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
 
 
 def normalize_encoder(converted: Converted, folder: Path) -> Converted:
-    """The encoder with every filter scaled to a mean activation of 1 over a folder of pictures."""
+    """Scales every filter of an encoder to a mean activation of 1 over a folder of pictures."""
     # JAX takes seconds to import, and only this needs it.
     from adain_jax.convert.activations import mean_activations, normalize_filters
     from adain_jax.images import find_pictures, read_picture
@@ -109,14 +110,17 @@ def normalize_encoder(converted: Converted, folder: Path) -> Converted:
 def fold_preprocessing(
     layer: Mapping[str, np.ndarray], matrix: np.ndarray, offset: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """The layer x -> layer(matrix @ x + offset): exact, as reflection padding only copies pixels."""
+    """Folds the map x -> matrix @ x + offset into the layer that follows it.
+
+    This is exact, because reflection padding only copies pixels.
+    """
     kernel = layer["kernel"].astype(np.float64)
     bias = layer["bias"] + np.einsum("hwio,i->o", kernel, offset)
     return {"kernel": np.einsum("hwio,ij->hwjo", kernel, matrix), "bias": bias}
 
 
 def _convention_of(path: Path, arrays: Mapping[str, np.ndarray], naming: str) -> Convention:
-    """The convention that the names of a source's keys imply."""
+    """The convention that a source's key names imply."""
     if naming == "torchvision" and any("features." in key for key in arrays):
         return "torchvision"
     if any("block1_conv1" in key for key in arrays) or path.suffix == ".caffemodel":

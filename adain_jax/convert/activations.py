@@ -1,8 +1,8 @@
 """How strongly the filters of an encoder respond, and rescaling them to a mean response of 1.
 
 The losses compare activations, so the paper's encoder is VGG19 with every filter scaled to a mean
-activation of 1 over natural pictures (Gatys et al., "Image Style Transfer Using Convolutional Neural
-Networks", section 2). Decoders trained with such an encoder do not work with any other.
+activation of 1 over natural pictures (Gatys et al., "Image Style Transfer Using Convolutional
+Neural Networks", section 2). A decoder trained with such an encoder does not work with any other.
 """
 
 from collections.abc import Iterable
@@ -20,7 +20,10 @@ Means = dict[str, Float[np.ndarray, " c"]]
 
 
 def mean_activations(layers: Layers, pictures: Iterable[Float[np.ndarray, "h w 3"]]) -> Means:
-    """Each filter's activation after ReLU, the mean over positions and pictures of one size."""
+    """Each filter's mean activation after ReLU, over all positions and pictures.
+
+    The pictures are RGB in [0, 1], all of one size.
+    """
     params = jax.device_put(jax.tree.map(jnp.float32, layers))
     means = [jax.device_get(_means(params, picture)) for picture in pictures]
     return {name: np.mean([one[name] for one in means], axis=0) for name in layers}
@@ -33,22 +36,22 @@ def _means(params: Layers, picture: jax.Array) -> dict[str, jax.Array]:
 
 
 def is_normalized(means: Means) -> bool:
-    """Whether the filters respond alike, with about 1 each, as after `normalize_filters`.
+    """Whether the mean activations are all about 1, as after `normalize_filters`.
 
     In the original VGG19, and in torchvision's, responses differ by orders of magnitude between
     filters and between layers.
     """
-    # The logarithm of the factor by which a typical filter misses 1 is 0.4 for the published
+    # The median of |log(mean activation)|, averaged over layers, is 0.4 for the published
     # normalized network on `probe_picture`, and 0.35 on single photographs.
     misses = [np.median(np.abs(np.log(np.maximum(mean, 1e-6)))) for mean in means.values()]
     return float(np.mean(misses)) < 0.75
 
 
 def normalize_filters(layers: Layers, means: Means) -> Layers:
-    """Divides every filter by its mean activation and multiplies it into the next layer's kernel.
+    """Divides every filter by its mean activation, and compensates in the next layer's kernel.
 
-    ReLU and max pooling commute with positive scales, so each layer's output changes by those scales
-    only. Filters that never respond stay as they are.
+    ReLU and max pooling commute with positive scales, so each layer's output changes only by those
+    scales. Filters that never respond stay as they are.
     """
     result: Layers = {}
     previous = np.ones(3)
@@ -61,9 +64,9 @@ def normalize_filters(layers: Layers, means: Means) -> Layers:
 
 
 def probe_picture(side: int = 192) -> Float[np.ndarray, "h w 3"]:
-    """A picture of overlapping discs, always the same, with the statistics of natural pictures.
+    """A fixed picture of overlapping discs, with statistics like those of natural pictures.
 
-    The "dead leaves" model: edges, shading and flat areas at all scales, over a fine texture.
+    This is the "dead leaves" model: edges, shading, flat areas at all scales, and a fine texture.
     """
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:side, :side]

@@ -1,7 +1,8 @@
 """Caffe `.caffemodel` files: the few fields of the NetParameter message that hold weights.
 
-Read straight from protobuf's wire format (https://protobuf.dev/programming-guides/encoding/), field
-numbers from caffe.proto, so that neither caffe nor a compiled schema is needed.
+They are read directly from protobuf's wire format
+(https://protobuf.dev/programming-guides/encoding/), with the field numbers of caffe.proto, so that
+neither Caffe nor a compiled schema is needed.
 """
 
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """Every layer's blobs: `NAME.weight` (OIHW) and `NAME.bias`.
 
     Raises:
-        ConversionError: the file is no caffe model or holds no weights.
+        ConversionError: the file is not a Caffe model, or holds no weights.
     """
     arrays: dict[str, np.ndarray] = {}
     try:
@@ -68,7 +69,7 @@ def _blob(message: memoryview) -> np.ndarray:
 
 
 def _fields(message: memoryview) -> Fields:
-    """Field numbers and values; groups do not occur, fixed-width values come as bytes."""
+    """Field numbers and values; fixed-width values come as bytes, and groups are not supported."""
     position = 0
     while position < len(message):
         key, position = _varint(message, position)

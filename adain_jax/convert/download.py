@@ -1,4 +1,4 @@
-"""Fetching published weights from their authors, resumable and checked."""
+"""Downloads published weights from their authors; resumable, with a checksum."""
 
 import hashlib
 import http.client
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from adain_jax.convert.errors import ConversionError
 
-# Where models/download_models.sh of the original release fetches it.
+# The address in models/download_models.sh of the original release.
 ENCODER_URL = "https://s3.amazonaws.com/xunhuang-public/adain/vgg_normalised.t7"
 ENCODER_MD5 = "c637adfa9cee4b33b59c5a754883ba82"
 
@@ -17,13 +17,14 @@ _CHUNK = 1 << 18
 
 
 def download(url: str, folder: Path, *, md5: str) -> Path:
-    """Fetches a file into `folder`, under the last part of its address, with a progress bar.
+    """Downloads a file into `folder`, named by the last part of its address, with a progress bar.
 
-    What an interrupted call has fetched lies in a `.part` file, from where the next call goes on. The
-    file gets its name only once its checksum is right.
+    An interrupted download is kept in a `.part` file, and the next call resumes it. The file gets
+    its final name only once its checksum is right.
 
     Raises:
-        ConversionError: no network, an answer other than the file, or a wrong checksum.
+        ConversionError: there is no network, the server does not send the file, or its checksum is
+            wrong.
     """
     target = folder / url.rsplit("/", 1)[1]
     if target.exists() and _md5(target) == md5:
@@ -33,7 +34,7 @@ def download(url: str, folder: Path, *, md5: str) -> Path:
     try:
         _fetch(url, part)
     except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # else all is here
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:  # 416: all is here
             raise ConversionError(
                 f"the server answers {error.code} {error.reason}",
                 url,
@@ -56,7 +57,7 @@ def download(url: str, folder: Path, *, md5: str) -> Path:
 
 
 def _fetch(url: str, part: Path) -> None:
-    """Appends to `part` what is missing of the file."""
+    """Appends the missing rest of the file to `part`."""
     from rich.console import Console
     from rich.progress import (
         BarColumn,

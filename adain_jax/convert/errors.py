@@ -1,4 +1,4 @@
-"""What goes wrong when weights are converted."""
+"""The errors of converting weights."""
 
 from adain_jax.errors import AdainError
 
@@ -6,8 +6,8 @@ from adain_jax.errors import AdainError
 class ConversionError(AdainError):
     """A weight file that cannot be converted.
 
-    `reason` lists everything that is wrong with it, one problem a line; the message names the file in
-    each line.
+    `reason` lists everything that is wrong with it, one problem per line; each line of the message
+    names the file.
     """
 
     def __str__(self) -> str:
@@ -17,4 +17,4 @@ class ConversionError(AdainError):
 
 
 class UnknownConventionError(ConversionError):
-    """An encoder whose names do not tell which pictures it expects, for want of a `convention`."""
+    """An encoder that needs a `convention`: its key names do not tell which pictures it expects."""

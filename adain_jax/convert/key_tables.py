@@ -1,7 +1,7 @@
-"""From a source's keys to our layers: which key is which layer, and which are left out.
+"""Maps a source's keys to our layers, and tells which keys are left out.
 
-Two kinds of names are known. *Numbers* count the modules of a PyTorch or Torch7 `Sequential`; the
-tables below say which of them are convolutions. *Names* are caffe's `conv1_1` and Keras's
+Two kinds of keys are known. *Numbers* count the modules of a PyTorch or Torch7 `Sequential`; the
+tables below say which of them are convolutions. *Names* are Caffe's `conv1_1` and Keras's
 `block1_conv1`, with any prefix and suffix. The layout of a kernel follows from its shape.
 """
 
@@ -41,8 +41,8 @@ class MatchedNetwork:
         kind: encoder or decoder.
         naming: which key table matched, or "names".
         layers: kernels float64 (3, 3, c_in, c_out) and biases float64 (c_out,).
-        preprocessing: kernel (3, 3) and bias (3,) of a 1x1 layer before conv1_1, if there was one.
-        left_out: keys of the layers after relu4_1.
+        preprocessing: kernel (3, 3) and bias (3,) of a 1x1 layer before conv1_1, or None.
+        left_out: keys that are not used: layers after relu4_1, and the classifier.
     """
 
     kind: Kind
@@ -56,8 +56,8 @@ def match_layers(arrays: Mapping[str, np.ndarray], path: Path) -> MatchedNetwork
     """Assigns every array of the file at `path` to a layer.
 
     Raises:
-        ConversionError: layers are missing, of another shape or not finite, or keys are unknown; all
-            problems at once, one a line.
+        ConversionError: layers are missing, of another shape or not finite, or keys are unknown;
+            all problems are listed at once, one per line.
     """
     parsed, left_out, unknown, problems = _parse(arrays)
     kind, naming, sources = _select_table(arrays, parsed, path)
@@ -82,7 +82,7 @@ def match_layers(arrays: Mapping[str, np.ndarray], path: Path) -> MatchedNetwork
 
 
 def _parse(arrays: Mapping[str, np.ndarray]) -> tuple[Keys, list[str], list[str], list[str]]:
-    """The keys by layer and part; those of a classifier, those that are unknown, and problems."""
+    """The keys by layer and part, the keys of a classifier, the unknown keys, and problems."""
     parsed: Keys = {}
     left_out, unknown, problems = [], [], []
     for key in arrays:
@@ -156,7 +156,7 @@ def _layers(kind: Kind) -> list[str]:
 
 
 def _to_layout(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
-    """An array in HWIO or OIHW as HWIO; None if it is neither."""
+    """Brings an array in HWIO or OIHW to HWIO; None if it is in neither."""
     if array.shape == shape:
         return array
     if len(shape) == 4 and array.shape == (shape[3], shape[2], *shape[:2]):

@@ -1,4 +1,4 @@
-"""Reading weight files of every kind as a flat {key: array}; the content tells the kind."""
+"""Reads weight files of every kind as a flat {key: array}; the kind is detected by content."""
 
 import hashlib
 import json
@@ -19,7 +19,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """All arrays of a `.pth`, `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel` file.
 
     Raises:
-        ConversionError: the file is missing, empty, unreadable, of no such kind, or refused.
+        ConversionError: the file is missing, empty, unreadable, of another kind, or refused.
     """
     try:
         with path.open("rb") as file:
@@ -30,7 +30,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise ConversionError(error.strerror or str(error), path) from error
     if not head:
         raise ConversionError("the file is empty", path)
-    if head[8:9] == b"{":  # a JSON header after its length
+    if head[8:9] == b"{":  # safetensors: a length, then a JSON header
         return _read_safetensors(path)
     if head.startswith(_HDF5_MAGIC):
         return _read_keras(path)
@@ -57,7 +57,7 @@ def sha256(path: Path) -> str:
 
 
 def _tensors(value: Any, path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, which may lie in a checkpoint under the usual names."""
+    """The tensors of a state dict, which may be nested in a checkpoint under a usual name."""
     for key in ("state_dict", "model", "params", "network"):
         if isinstance(value, dict) and isinstance(value.get(key), dict):
             value = value[key]

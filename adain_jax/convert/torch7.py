@@ -1,7 +1,8 @@
-"""Torch7 `.t7` files in binary form, as the original release of AdaIN is published.
+"""Torch7 `.t7` files in binary form, the format of the original release of AdaIN.
 
-A file is a tree of tagged values, https://github.com/torch/torch7/blob/master/doc/serialization.md;
-classes are only names here, so nothing in a file can run.
+A file is a tree of tagged values, see
+https://github.com/torch/torch7/blob/master/doc/serialization.md. Here classes are only names, so
+nothing in a file can run.
 """
 
 import struct
@@ -46,14 +47,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """The convolutions of an `nn.Sequential`: `N.weight` (OIHW) and `N.bias`, N the module's index.
 
     Raises:
-        ConversionError: the file is no binary Torch7 file, holds functions, or no network.
+        ConversionError: the file is not a binary Torch7 file, holds functions, or has no network.
     """
     try:
         root = _Reader(path.read_bytes(), path).value()
         modules = list(_modules(root, 0))
     except (ConversionError, OSError):
         raise
-    except Exception as error:  # any byte can be wrong in a hostile file
+    except Exception as error:  # any byte of a malicious file can be wrong
         raise ConversionError(f"not a readable binary .t7 file ({error})", path) from error
     arrays = {}
     for index, module in enumerate(modules):

@@ -1,7 +1,7 @@
 """PyTorch `.pth` files, legacy and zip, read without torch and without running anything in them.
 
-A `.pth` file is a pickle that names the functions to rebuild it with. Only the few names that tensors
-are made of are known here; any other is refused before anything is called.
+A `.pth` file is a pickle that names the functions that rebuild its objects. Only the few names that
+tensors need are known here; any other is refused before anything is called.
 """
 
 import io
@@ -68,8 +68,8 @@ def read(path: Path) -> Any:
     """The object in a `.pth` file: nested dicts and lists, with NumPy arrays for tensors.
 
     Raises:
-        ConversionError: the file names anything but tensors and dictionaries (it is named), is cut
-            short, or does not fit together.
+        ConversionError: the file names anything but tensors and dictionaries (the message tells
+            what), is cut short, or is inconsistent.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -78,7 +78,7 @@ def read(path: Path) -> Any:
             return _read_legacy(file, path)
     except (ConversionError, OSError):
         raise
-    except Exception as error:  # a hostile pickle can make the machine of pickle fail in any way
+    except Exception as error:  # a malicious pickle can make the unpickler fail in any way
         raise ConversionError(f"not a readable .pth file ({error})", path) from error
 
 
@@ -160,7 +160,7 @@ def _rebuild_parameter(data: _Tensor, *_: Any) -> _Tensor:
 
 
 def _resolve(value: Any, load: Callable[[_Storage], np.ndarray]) -> Any:
-    """Puts arrays in the place of tensors, once their storages can be read.
+    """Replaces tensors with arrays, once their storages can be read.
 
     Raises:
         ValueError: a tensor does not fit its storage.

@@ -1,4 +1,4 @@
-"""`python -m adain_jax.data pack SRC DST --size 512`."""
+"""The command line: `python -m adain_jax.data pack SRC DST --size 512`."""
 
 import sys
 from dataclasses import dataclass
@@ -31,7 +31,10 @@ class Pack:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; exits with 0, 1 (some pictures could not be read, or nothing was packed) or 2."""
+    """Runs the command and exits.
+
+    The exit code is 0; 1 if some pictures could not be read or nothing was packed; 2 for bad usage.
+    """
     options = tyro.extras.subcommand_cli_from_dict(
         {"pack": Pack},
         prog="python -m adain_jax.data",

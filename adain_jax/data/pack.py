@@ -1,4 +1,7 @@
-"""Packing a folder of pictures into ArrayRecord through TFDS: read faster, carried in few files."""
+"""Packs a folder of pictures as ArrayRecord through TFDS.
+
+Packed pictures are read faster, and make up only a few files.
+"""
 
 import json
 import os
@@ -14,24 +17,26 @@ from adain_jax.images import PictureError, find_pictures, load_image, picture_si
 
 
 def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:
-    """Writes every picture below `source`, its shorter side `size` pixels, into the data set `target`.
+    """Writes every picture below `source`, as JPEG, into the TFDS data set `target`.
 
-    Interrupted, it goes on where it was: pictures wait in `target`.partial until all are there, and
-    `target` appears when it is complete.
+    After an interruption, the same call resumes: encoded pictures are kept in `target`.partial, and
+    `target` appears only once the data set is complete.
 
     Args:
         source: a folder of pictures, searched recursively.
-        target: the data set's folder, to be opened by `open_source` or `tfds.builder_from_directory`;
-            its records have `image` and `name`, the path below `source`.
-        size: length of the shorter side; smaller pictures are not enlarged.
-        quality: of the JPEG files inside.
+        target: the data set's folder, to be opened with `open_source` or
+            `tfds.builder_from_directory`. Its records have the features `image` and `name`, the
+            picture's path relative to `source`.
+        size: length of the shorter side in pixels; smaller pictures are not enlarged.
+        quality: JPEG quality, 1 to 100.
 
     Returns:
-        The pictures that could not be read, and why.
+        The error message of each picture that could not be read, by the picture's path.
 
     Raises:
-        DataError: `target` exists or lies below `source`, `source` holds no picture that can be
-            read, or an interrupted packing there had other settings.
+        DataError: `target` exists or lies below `source`, no picture below `source` can be read, or
+            an interrupted call for the same `target` had other settings.
+        PictureError: `source` is not a folder.
     """
     from rich.console import Console
     from rich.progress import track
@@ -85,7 +90,7 @@ def _check_settings(staging: Path, settings: dict[str, Any]) -> None:
 
 
 def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
-    """Builds the data set below `folder` and gives its own folder."""
+    """Builds the data set below `folder` and returns the folder that TFDS created for it."""
     tfds = import_tfds()
 
     class Pictures(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[name-defined,call-arg]
@@ -105,7 +110,7 @@ def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
 
         def _generate_examples(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
             for name, path in records:
-                raw = os.fsencode(name)  # a file's name need not be UTF-8, a record's must
+                raw = os.fsencode(name)  # file names need not be valid UTF-8, record names must be
                 yield raw, {"image": str(path), "name": raw.decode(errors="replace")}
 
     shutil.rmtree(folder, ignore_errors=True)

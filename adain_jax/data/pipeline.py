@@ -1,7 +1,8 @@
 """Batches of content and style crops: shuffled independently, reproducible, resumable anywhere.
 
-A batch is a function of the sources, the seed and its number alone. Each epoch of each source has its
-own order; several processes take turns in it, so that together they see the batch that one would.
+A batch depends only on the sources, the seed and the number of the batch. Each source is shuffled
+anew in every epoch. Of n processes, each takes every n-th picture, so that together they see the
+same batch as a single process would.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,38 +20,40 @@ _THREADS = 8
 
 
 class Batch(NamedTuple):
-    """One batch of pairs of pictures.
+    """One batch of n pairs of pictures.
 
-    Pictures are uint8 (n, h, w, 3), RGB; where they live on the device, their numbers, int32 (n,).
+    `content` and `style` are pictures, uint8 (n, h, w, 3), RGB in 0..255; or, if all pictures are
+    kept on the device, the indices of pictures there, int32 (n,). `names` lists the names of the n
+    contents, then those of the n styles.
     """
 
     content: UInt8[np.ndarray, "n h w 3"] | Int32[np.ndarray, " n"]
     style: UInt8[np.ndarray, "n h w 3"] | Int32[np.ndarray, " n"]
     style_index: Int32[np.ndarray, " n"]
-    """The styles' numbers, for networks that know their styles by number."""
+    """The styles' indices in their source, for networks that look up styles by index."""
     pair: Int32[np.ndarray, " n"]
-    """The number of each pair in the run, which its random keys are drawn from."""
+    """The index of each pair within the run, from which its random keys are derived."""
     names: list[str]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All but the names, as the training step takes it."""
+        """All fields but `names`, by name, as the training step takes them."""
         return {key: value for key, value in self._asdict().items() if key != "names"}
 
 
 class Batches(Iterator[Batch]):
-    """An endless iterator over batches, whose state is a small dictionary for JSON.
+    """An endless iterator over batches, whose state is a small JSON-serializable dictionary.
 
     Args:
-        content, style: the two sources, their shorter sides at least `crop`.
-        batch_size: pictures per batch in this process.
-        crop: side of the random crops of contents in pixels.
-        style_crop: side of those of styles, the same by default.
-        flip: mirror half of the pictures.
-        seed: of the orders, crops and flips.
-        process_index, process_count: this process and how many there are.
+        content, style: the two sources; the shorter side of their pictures is at least `crop`.
+        batch_size: pairs per batch in this process.
+        crop: side of the random content crops, in pixels.
+        style_crop: side of the random style crops, in pixels; `crop` by default.
+        seed: seed of the orders, crops and flips.
+        flip: mirror each picture left to right with probability 1/2.
+        process_index, process_count: the index of this process, and the number of processes.
 
     Raises:
-        DataError: the crop is larger than the pictures.
+        DataError: `crop` is larger than the shorter side of the pictures.
     """
 
     def __init__(
@@ -95,18 +98,22 @@ class Batches(Iterator[Batch]):
         return Batch(content, style, index, pair.astype(np.int32), [*names, *style_names])
 
     def get_state(self) -> dict[str, Any]:
-        """The position: the next call gives the batch after it. The same in every process."""
+        """The number of batches returned so far, as {"batches": n}; the same in every process."""
         return {"batches": self._given}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes to a position that `get_state` gave."""
+        """Continues from a state that `get_state` returned."""
         self._given = state["batches"]
         for stream in self._streams:
             stream.set_state({"next_index": self._given * self._batch_size})
 
 
 def prefetch(items: Iterator[T]) -> Iterator[T]:
-    """The items, each made (and sent to the device) while the one before it is computed with."""
+    """Yields the items in order, each after the next one has been fetched.
+
+    JAX computes asynchronously, so the next item is made, and sent to the device, while the device
+    still computes with the previous one.
+    """
     try:
         following = next(items)
     except StopIteration:
@@ -118,7 +125,7 @@ def prefetch(items: Iterator[T]) -> Iterator[T]:
 
 
 class _Numbered:
-    """Pictures with their numbers, for networks that know their styles by number."""
+    """Pictures with their indices, for networks that look up styles by index."""
 
     def __init__(self, pictures: Pictures):
         self._pictures = pictures

@@ -21,26 +21,36 @@ class DataError(AdainError):
 
 
 class Encoded(NamedTuple):
-    """A picture as it is stored, and what to call it in messages."""
+    """A picture as it is stored, not decoded.
+
+    Attributes:
+        file: the picture's path, or its encoded bytes.
+        name: what messages call it.
+    """
 
     file: Path | io.BytesIO
     name: str
 
 
 class Source(Protocol):
-    """Pictures by number."""
+    """A random-access source of encoded pictures."""
 
     def __len__(self) -> int:
-        """How many there are."""
+        """The number of pictures."""
         ...
 
     def read(self, index: int) -> "Encoded":
-        """A picture as it is stored."""
+        """The picture at `index`, as it is stored."""
         ...
 
 
 class Folder:
-    """The pictures below a folder, recursively, in the order of their names."""
+    """The pictures below a folder, recursively, sorted by path.
+
+    Raises:
+        DataError: the folder holds no picture.
+        PictureError: it is not a folder.
+    """
 
     def __init__(self, folder: Path):
         self._paths = find_pictures(folder)
@@ -51,14 +61,23 @@ class Folder:
         return len(self._paths)
 
     def read(self, index: int) -> Encoded:
-        """The picture's path, which is its name too."""
+        """The picture at `index`: its path, which is also its name."""
         return Encoded(self._paths[index], str(self._paths[index]))
 
 
 class Dataset:
-    """A data set of TFDS, prepared as ArrayRecord.
+    """A TFDS data set, prepared as ArrayRecord.
 
-    Pictures are its feature `image`, or its only image feature.
+    Its pictures are the feature `image`, or the only image feature if none has that name.
+
+    Args:
+        builder: the data set's TFDS builder.
+        split: a split in TFDS's notation; None is `train`, or the only split.
+        spec: what messages call the data set.
+
+    Raises:
+        DataError: there is no such split, or it is empty; there is no such feature; or TFDS cannot
+            open the data set.
     """
 
     def __init__(self, builder: Any, split: str | None, spec: str):
@@ -78,7 +97,7 @@ class Dataset:
             self._records = builder.as_data_source(
                 split=split, decoders={key: tfds.decode.SkipDecoding()}
             )
-        except Exception as error:  # TFDS explains at length; its first line says it
+        except Exception as error:  # TFDS's messages are long; the first line is enough
             raise DataError(str(error).strip().splitlines()[0], spec) from error
         if not len(self._records):
             raise DataError(f"the split {split} is empty", spec)
@@ -87,7 +106,7 @@ class Dataset:
         return len(self._records)
 
     def read(self, index: int) -> Encoded:
-        """A record's picture, named by its `name` or `filename`, else by its number."""
+        """The picture of a record, named by the record's `name` or `filename`, else by `index`."""
         record = self._records[index]
         keys = [key for key in ("name", "filename", "file_name", "image/filename") if key in record]
         name = record[keys[0]] if keys else index
@@ -99,10 +118,11 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
     """Opens a folder of pictures or a prepared data set.
 
     Args:
-        spec: a folder; or a folder that TFDS prepared (as `python -m adain_jax.data pack` does); or a
-            TFDS name such as `coco/2017:1.1.0`. A split of a data set may follow after the last `@`;
-            the default is `train`, or the only one.
-        data_dir: where TFDS looks for names.
+        spec: a folder of pictures; a data set's folder that TFDS prepared, such as
+            `python -m adain_jax.data pack` writes; or a TFDS name such as `coco/2017:1.1.0`. A
+            split of a data set may follow after the last `@`; the default is `train`, or the only
+            split.
+        data_dir: the folder in which TFDS looks up names; by default TFDS's own.
 
     Raises:
         DataError: there is no such source, or it holds no picture.
@@ -124,7 +144,7 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
             builder = tfds.builder_from_directory(str(path))
         else:
             builder = tfds.builder(place, data_dir=data_dir)
-    except Exception as error:  # for an unknown name TFDS lists all it knows
+    except Exception as error:  # for an unknown name, TFDS's message lists every name it knows
         raise DataError(
             f"neither a folder nor a data set that TFDS has prepared{where}", place
         ) from error
@@ -134,7 +154,7 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
 
 
 def import_tfds() -> Any:
-    """TFDS, without the deprecations that its dependencies announce on import."""
+    """Imports TFDS without the deprecation warnings that its dependencies emit on import."""
     import warnings
 
     with warnings.catch_warnings():
@@ -144,18 +164,23 @@ def import_tfds() -> Any:
 
 
 class Pictures:
-    """The random-access source of the pipeline: decoded pictures of one size, and their names.
+    """The pipeline's random-access source: decoded pictures and their names.
 
-    A picture that cannot be read is replaced by the next one that can, so that the order stays a
-    function of the files and the seed alone; each is said once and kept in `bad`.
+    Item i is the i-th picture, uint8 (h, w, 3), RGB in 0..255, and its name. A picture that cannot
+    be read is replaced by the next one that can, so that the order depends only on the files and
+    the seed. Each such picture is reported once, on stderr.
 
     Args:
         source: where the pictures come from.
-        size: length of the shorter side, the aspect kept.
-        cache_bytes: keep decoded pictures in memory up to this many bytes in all.
+        size: length of the shorter side in pixels, keeping the aspect ratio; 0 keeps the size.
+        cache_bytes: keep decoded pictures in memory, up to this many bytes in total.
+
+    Attributes:
+        size: as given.
+        bad: the error message of each picture that could not be read so far, by its name.
 
     Raises:
-        DataError: not one picture can be read.
+        DataError: none of the pictures can be read.
     """
 
     def __init__(self, source: Source, size: int, cache_bytes: int = 0):
@@ -191,9 +216,13 @@ class Pictures:
 
 
 def decode(encoded: Encoded, *, size: int) -> Image.Image:
-    """What `load_image` makes of a stored picture.
+    """Decodes a stored picture with `load_image`, to 8-bit RGB.
+
+    Args:
+        encoded: the picture.
+        size: length of the shorter side in pixels, keeping the aspect ratio; 0 keeps the size.
 
     Raises:
-        PictureError: it cannot be read.
+        PictureError: the picture cannot be read.
     """
     return load_image(encoded.file, size=size, name=encoded.name)

@@ -1,4 +1,4 @@
-"""Pictures in and out: reading, writing, streaming of large ones, contact sheets."""
+"""Reading and writing pictures, streaming large ones, and contact sheets."""
 
 from adain_jax.images.color_modes import on_white
 from adain_jax.images.dtypes import Picture, Pixels

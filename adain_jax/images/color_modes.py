@@ -1,4 +1,4 @@
-"""From every mode and color profile that Pillow decodes to 8-bit sRGB."""
+"""Conversion to 8-bit sRGB from every mode and color profile that Pillow decodes."""
 
 import io
 
@@ -7,7 +7,16 @@ from PIL import Image, ImageCms
 
 
 def to_rgb(image: Image.Image, keep_alpha: bool) -> Image.Image:
-    """A decoded image as RGB, transparency laid on white, or as RGBA if it is to keep it."""
+    """Converts a decoded image to 8-bit sRGB.
+
+    Args:
+        image: an image of any mode; its color profile, if it has a usable one, is applied.
+        keep_alpha: return an image with transparency as RGBA, its fully transparent pixels white.
+            Otherwise transparency is laid on white.
+
+    Returns:
+        An image in mode RGB or RGBA.
+    """
     profile = image.info.get("icc_profile")
     if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
         image = _to_8_bit(image)
@@ -24,20 +33,20 @@ def to_rgb(image: Image.Image, keep_alpha: bool) -> Image.Image:
 
 
 def on_white(image: Image.Image) -> Image.Image:
-    """An RGBA image laid on white, as RGB."""
+    """Lays an 8-bit RGBA image on white; the result is RGB."""
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image).convert("RGB")
 
 
 def _whiten_transparent(image: Image.Image) -> Image.Image:
-    """An RGBA image whose fully transparent pixels are white."""
+    """Makes the fully transparent pixels of an RGBA image white."""
     pixels = np.array(image)
     pixels[pixels[..., 3] == 0, :3] = 255
     return Image.fromarray(pixels)
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Grayscale of 16 bits, of 32 bits holding 16, or of floats in [0, 1] or [0, 255]."""
+    """Converts grayscale: 16 bits, 16 bits stored in 32, or floats in [0, 1] or [0, 255]."""
     values = np.nan_to_num(np.asarray(image).astype(np.float32))
     scale = 1 / 257
     if image.mode == "F":

@@ -19,12 +19,16 @@ def contact_sheet(
     *,
     cell: int = CELL,
 ) -> Picture:
-    """One picture, float32 (h, w, 3), of labeled rows and columns of pictures, on white.
+    """Arranges pictures in labeled rows and columns on white.
 
     Args:
-        cells: the pictures by (row, column); those that are missing stay white.
-        rows, columns: the labels.
+        cells: the pictures by (row, column), float in [0, 1] or uint8, (h, w, 3) of any size; cells
+            without a picture stay white.
+        rows, columns: the labels, shortened to fit.
         cell: side in pixels of the square that each picture is shrunk to fit.
+
+    Returns:
+        One picture, float32 (h, w, 3), RGB in [0, 1].
     """
     step = cell + _GAP
     width, height = len(columns) * step + _GAP, len(rows) * (step + _LABEL) + _LABEL + _GAP
@@ -51,8 +55,16 @@ def contact_sheet(
 
 
 def shrink(picture: Picture | Pixels, cell: int = CELL) -> Pixels:
-    """A picture, float in [0, 1] or uint8, as uint8 (h, w, 3) that fits a square of `cell` pixels."""
-    step = max(picture.shape[:2]) // (16 * cell) + 1  # some pixels of huge pictures are enough
+    """Shrinks a picture to fit a square with a side of `cell` pixels; smaller ones keep their size.
+
+    Args:
+        picture: float in [0, 1] or uint8, (h, w, 3) or (h, w, 4); alpha is dropped.
+        cell: side of the square in pixels.
+
+    Returns:
+        uint8 (h, w, 3), RGB in 0..255.
+    """
+    step = max(picture.shape[:2]) // (16 * cell) + 1  # some pixels of a huge one are enough
     image = Image.fromarray(to_uint8(picture[::step, ::step, :3]))
     image.thumbnail((cell, cell), Image.Resampling.LANCZOS)
     return np.asarray(image)

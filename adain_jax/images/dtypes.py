@@ -1,6 +1,6 @@
-"""Pixels as bytes, as files and data sets hold them, and as the floats that networks take.
+"""Pixels as uint8, as in files and data sets, and as float, as networks take them.
 
-These work on NumPy and JAX arrays alike, and under `jit`.
+The functions take NumPy or JAX arrays of any shape, and work under `jit`.
 """
 
 from typing import TYPE_CHECKING, TypeVar
@@ -19,16 +19,16 @@ Pixels = UInt8[np.ndarray, "h w c"]
 
 
 def to_float(pixels: A) -> A:
-    """Bytes as float32 in [0, 1]; floats stay as they are."""
+    """Converts uint8 to float32 in [0, 1]; floats stay as they are."""
     return pixels.astype(np.float32) / 255 if pixels.dtype == np.uint8 else pixels
 
 
 def to_uint8(pixels: A) -> A:
-    """Floats as bytes, clipped to [0, 1] and rounded to nearest; bytes stay as they are."""
+    """Clips floats to [0, 1] and rounds them to uint8 in 0..255; uint8 stays as it is."""
     return pixels if pixels.dtype == np.uint8 else from_float(pixels, np.uint8)
 
 
 def from_float(pixels: A, dtype: DTypeLike) -> A:
-    """Floats of any range clipped to [0, 1], as bytes if `dtype` is uint8 and as floats otherwise."""
+    """Clips floats to [0, 1]; if `dtype` is uint8, also rounds them to uint8 in 0..255."""
     clipped = pixels.clip(0, 1)
     return (clipped * 255 + 0.5).astype(np.uint8) if dtype == np.uint8 else clipped

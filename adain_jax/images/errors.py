@@ -1,4 +1,4 @@
-"""What goes wrong when pictures are read and written."""
+"""The errors of reading and writing pictures."""
 
 from adain_jax.errors import AdainError
 

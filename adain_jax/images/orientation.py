@@ -11,7 +11,7 @@ _TRANSPOSED = 5  # from this orientation on, width and height are swapped
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 is upright, and stands for a missing or broken one."""
+    """The EXIF orientation, 1 to 8; 1, upright, if it is missing or broken."""
     try:
         from_header = isinstance(image, PngImageFile) and image.tile and not _has_late_exif(image)
         exif = Image.Image.getexif(image) if from_header else image.getexif()
@@ -22,21 +22,21 @@ def orientation(image: Image.Image) -> int:
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height that the picture has once it is upright."""
+    """Width and height, in pixels, of the picture once it is upright."""
     width, height = image.size
     return (height, width) if orientation(image) >= _TRANSPOSED else (width, height)
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """The picture turned and mirrored as its orientation says."""
+    """Turns and mirrors the picture as its EXIF orientation says."""
     return ImageOps.exif_transpose(image) if orientation(image) > 1 else image
 
 
 def _has_late_exif(image: PngImageFile) -> bool:
     """Whether a PNG file may have EXIF after its pixels.
 
-    `PngImageFile.getexif` decodes every PNG to look for it (as of Pillow 13), so the chunks are listed
-    here instead. `test_the_header_alone_tells_a_png_s_size` fails without this.
+    As of Pillow 13, `PngImageFile.getexif` decodes every PNG to look for it, so this lists the
+    chunks instead. `test_the_header_alone_tells_a_png_s_size` fails without this.
     """
     file = image.fp
     assert file is not None

@@ -1,10 +1,11 @@
-"""Pillow's process-wide settings, as they are while this package reads a picture.
+"""Pillow's process-wide settings while this package reads a picture.
 
-Pillow guards against decompression bombs by a global, `Image.MAX_IMAGE_PIXELS`. Here the caller's
-`max_pixels` takes its place, and is checked before anything is decoded. Pillow also warns of odd
-metadata, of which every large collection is full. Neither can be set for a single call (as of Pillow
-13), so both are changed when the first of several threads starts to read, and restored when the last
-one ends. `tests/test_guest.py` checks that a host program finds them as they were.
+Pillow guards against decompression bombs with a global, `Image.MAX_IMAGE_PIXELS`. Here the caller's
+`max_pixels` takes its place, and is checked before anything is decoded. Pillow also warns about
+unusual metadata, which is common in large collections. As of Pillow 13, neither can be set for a
+single call. Both are therefore changed when the first of several threads starts to read, and
+restored when the last one ends. `tests/test_guest.py` checks that a host program finds them as they
+were.
 """
 
 import re
@@ -25,7 +26,7 @@ _host_limit: int | None = None
 
 @contextmanager
 def reading_settings() -> Iterator[None]:
-    """Reads pictures without Pillow's own limit of pixels and without its warnings of metadata."""
+    """Suspends Pillow's own pixel limit and its warnings about metadata, for reading pictures."""
     global _readers, _host_limit
     with _lock:
         if not _readers:
@@ -39,11 +40,11 @@ def reading_settings() -> Iterator[None]:
             _readers -= 1
             if not _readers:
                 Image.MAX_IMAGE_PIXELS = _host_limit
-                # The host may have installed other filters meanwhile: take out ours alone.
+                # The host may have installed other filters meanwhile: remove only ours.
                 with suppress(ValueError):
                     _warning_filters().remove(_IGNORE_UNUSUAL_METADATA)
 
 
 def _warning_filters() -> list[Any]:
-    # `warnings.catch_warnings` would undo what other threads do to the filters meanwhile.
+    # `warnings.catch_warnings` would undo changes that other threads make meanwhile.
     return cast(list[Any], warnings.filters)

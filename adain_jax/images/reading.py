@@ -45,10 +45,11 @@ def read_picture(
         crop: cut out the central square.
         max_pixels: refuse pictures with more pixels, stored or resized.
         keep_alpha: return (h, w, 4) if the picture has transparency; its colors are then those
-            stored, and white where it is fully transparent.
+            stored, except that fully transparent pixels are white.
 
     Raises:
-        PictureError: the file is missing, empty, damaged, too large, or not a picture.
+        PictureError: the file is missing, empty, damaged or not a picture, or it has too many
+            pixels (`TooManyPixelsError`).
     """
     image = load_image(path, size=size, crop=crop, max_pixels=max_pixels, keep_alpha=keep_alpha)
     return to_float(np.asarray(image))
@@ -62,13 +63,14 @@ def read_pixels(
     max_pixels: int = MAX_PIXELS,
     keep_alpha: bool = False,
 ) -> Pixels:
-    """What `read_picture` reads, as uint8 (h, w, 3) or (h, w, 4).
+    """Reads a picture like `read_picture`, but as uint8 (h, w, 3) or (h, w, 4), in 0..255.
 
     Large plain TIFF and PNG files that keep their size are read in strips of rows, see
-    `adain_jax.images.streaming`; the array then maps a temporary file.
+    `adain_jax.images.streaming`; the array then maps a temporary file. The arguments are those of
+    `read_picture`.
 
     Raises:
-        PictureError: as `read_picture`, or the temporary folder is full.
+        PictureError: as for `read_picture`, or the temporary folder is full.
     """
     with _opened(path, path) as image:
         target = _target_size(image, size, path, max_pixels)
@@ -87,15 +89,15 @@ def load_image(
     keep_alpha: bool = False,
     name: Name | None = None,
 ) -> Image.Image:
-    """What `read_picture` reads, as an 8-bit Pillow image in mode RGB or RGBA.
+    """Reads a picture like `read_picture`, but as an 8-bit Pillow image in mode RGB or RGBA.
 
     Args:
         file: a path, or an open file.
-        size, crop, max_pixels, keep_alpha: as `read_picture`.
-        name: what errors call an open file.
+        size, crop, max_pixels, keep_alpha: as for `read_picture`.
+        name: what errors call the file.
 
     Raises:
-        PictureError: as `read_picture`.
+        PictureError: as for `read_picture`.
     """
     if name is None:
         name = file if isinstance(file, str | Path) else str(file)
@@ -112,18 +114,21 @@ def read_mask(
     crop: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Float[np.ndarray, "h w"]:
-    """A picture's luminance in [0, 1] as a mask of `shape` (height, width); white is 1.
+    """Reads a picture's luminance as a mask, float32 in [0, 1], where white is 1.
 
-    `size`, `crop` and `max_pixels` are those of the picture it masks.
+    Args:
+        path: a picture, as for `read_picture`.
+        shape: height and width of the mask, in pixels.
+        size, crop, max_pixels: as they were given for the picture that it masks.
 
     Raises:
-        PictureError: as `read_picture`.
+        PictureError: as for `read_picture`.
     """
     return to_mask(load_image(path, size=size, crop=crop, max_pixels=max_pixels), shape)
 
 
 def to_mask(image: Image.Image, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    """An RGB image's luminance in [0, 1], resized to `shape` (height, width)."""
+    """An RGB image's luminance, float32 in [0, 1], resized to `shape` (height, width)."""
     resized = image.convert("L").resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
     return to_float(np.asarray(resized))
 
@@ -131,10 +136,10 @@ def to_mask(image: Image.Image, shape: tuple[int, int]) -> Float[np.ndarray, "h 
 def picture_size(
     path: str | Path, *, size: int = 0, crop: bool = False, max_pixels: int = MAX_PIXELS
 ) -> tuple[int, int]:
-    """(height, width) of what `read_picture` would give, from the file's header alone.
+    """(height, width) of what `read_picture` would return, from the file's header alone.
 
     Raises:
-        PictureError: as `read_picture`, as far as the header tells.
+        PictureError: as for `read_picture`, as far as the header tells.
     """
     with _opened(path, path) as image:
         width, height = _target_size(image, size, path, max_pixels)
@@ -142,7 +147,7 @@ def picture_size(
 
 
 def find_pictures(folder: str | Path) -> list[Path]:
-    """All files below a folder with a picture's suffix, sorted; hidden ones are passed over.
+    """All files below a folder with a picture's suffix, sorted by path, except hidden ones.
 
     Raises:
         PictureError: it is not a folder.
@@ -161,12 +166,12 @@ def find_pictures(folder: str | Path) -> list[Path]:
 
 
 def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
-    """An undecoded Pillow image in one of the safe formats.
+    """Opens a Pillow image in one of the safe formats, without decoding it.
 
-    Decode it within `reading_settings`. Errors call the file by its `name`.
+    Decode it within `reading_settings`. Errors call the file `name`.
 
     Raises:
-        PictureError: the file is missing or not a picture.
+        PictureError: the file is missing, empty, or not a picture.
     """
     Image.init()
     try:
@@ -185,10 +190,16 @@ def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
 
 
 def resized(size: tuple[int, int], shorter: int, name: Name, max_pixels: int) -> tuple[int, int]:
-    """Width and height with a shorter side of `shorter` pixels; 0 keeps `size`.
+    """The (width, height) to which a picture is resized, keeping its aspect ratio.
+
+    Args:
+        size: its width and height in pixels.
+        shorter: length of the shorter side after resizing, in pixels; 0 keeps `size`.
+        name: what errors call the picture.
+        max_pixels: the number of pixels allowed before and after resizing.
 
     Raises:
-        TooManyPixelsError: either size has more than `max_pixels`.
+        TooManyPixelsError: one of the sizes has more than `max_pixels`.
     """
     _check_pixels(size, name, max_pixels)
     if not shorter:

@@ -1,7 +1,8 @@
-"""Large pictures in strips of rows: memory never holds a whole one.
+"""Large pictures are read and written in strips of rows, so that none is in memory as a whole.
 
-libvips decodes plain TIFF and PNG files into a temporary file that an array maps, and encodes results
-that are such arrays. It is the extra `large`; without it, and for all else, Pillow does the work.
+libvips decodes plain TIFF and PNG files into a temporary file that an array maps, and encodes
+results that are such arrays. It comes with the extra `large`; without it, and for all other files,
+Pillow does the work.
 """
 
 import mmap
@@ -26,14 +27,15 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 MIN_PIXELS = 1 << 26  # smaller pictures are faster in memory
 STRIP_ROWS = 16  # more are no faster
 
-# Compressions that every decoder undoes alike, as JPEG in TIFF is not.
+# Compressions for which all decoders give the same pixels, unlike JPEG in TIFF.
 _LOSSLESS = (None, "raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")
 
 
 def can_read(image: "Image.Image") -> bool:
-    """Whether an undecoded upright picture is large, and `read` gives it exactly as Pillow does.
+    """Whether an undecoded upright picture is large, and `read` gives the same pixels as Pillow.
 
-    That is a TIFF or PNG, RGB or grayscale of 8 bits, without transparency and color profile.
+    That is so for TIFF and PNG files with more than `MIN_PIXELS` pixels, in 8-bit RGB or grayscale,
+    without transparency or a color profile, if libvips is installed.
     """
     return (
         image.width * image.height > MIN_PIXELS
@@ -48,7 +50,9 @@ def can_read(image: "Image.Image") -> bool:
 
 
 def read(path: str | Path, image: "Image.Image") -> Pixels:
-    """The pixels of a picture that `can_read` approves; their temporary file goes with the array.
+    """Reads a picture for which `can_read` is true, as uint8 (h, w, 3), RGB in 0..255.
+
+    The array maps a temporary file, which is deleted together with the array.
 
     Raises:
         NoRoomError: the temporary folder is full.
@@ -72,7 +76,7 @@ def read(path: str | Path, image: "Image.Image") -> Pixels:
 
 
 def empty_like(array: np.ndarray) -> np.ndarray:
-    """An empty array like this one: if this one maps a file, one that maps a temporary file.
+    """An uninitialized array like `array`; it maps a temporary file if `array` maps a file.
 
     Raises:
         NoRoomError: the temporary folder is full.
@@ -81,7 +85,7 @@ def empty_like(array: np.ndarray) -> np.ndarray:
 
 
 def can_write(picture: np.ndarray, format_: str) -> bool:
-    """Whether `write` takes this picture: uint8 (h, w, 3), mapping a file, to be a TIFF or PNG."""
+    """Whether `write` takes this picture: uint8 (h, w, 3) mapping a file, as TIFF or PNG."""
     return (
         format_ in ("TIFF", "PNG")
         and _is_mapped(picture)
@@ -93,16 +97,21 @@ def can_write(picture: np.ndarray, format_: str) -> bool:
 
 
 def write(picture: Pixels, path: Path, format_: str) -> None:
-    """Writes a picture that `can_write` approves.
+    """Writes a picture for which `can_write` is true.
+
+    Args:
+        picture: uint8 (h, w, 3), RGB in 0..255.
+        path: the file to write.
+        format_: "TIFF" or "PNG".
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     vips = _vips()
     height, width = picture.shape[:2]
     try:
         image = vips.Image.new_from_memory(picture, width, height, 3, "uchar")
-        dots_per_mm = 72 / 25.4  # its own default, 25 dpi, prints pictures huge
+        dots_per_mm = 72 / 25.4  # libvips' default, 25 dpi, makes prints huge
         image = image.copy(interpretation="srgb", xres=dots_per_mm, yres=dots_per_mm)
         if format_ == "PNG":
             image.pngsave(os.fsencode(path), filter="all", keep="none")
@@ -114,16 +123,17 @@ def write(picture: Pixels, path: Path, format_: str) -> None:
 
 
 def _stored_mode(tile: Any) -> str:
-    """Pillow's name for the pixels as stored: that of the mode, unless they need converting."""
+    """Pillow's name for the pixels as stored: the image's mode, unless they need converting."""
     return tile.args if isinstance(tile.args, str) else tile.args[0]
 
 
 def _memory_mapped(shape: tuple[int, ...], dtype: DTypeLike) -> np.ndarray:
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     try:
-        with tempfile.TemporaryFile() as file:  # it has no name, so nothing stays behind
+        with tempfile.TemporaryFile() as file:  # it has no name, so nothing is left behind
             if sys.platform == "linux":
-                # Reserve the blocks: a disk that fills up later would be a fatal bus error.
+                # Reserve the blocks: if the disk filled up later, a bus error would kill the
+                # process.
                 os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
@@ -143,7 +153,7 @@ def _is_mapped(array: Any) -> bool:
 
 @lru_cache(maxsize=1)
 def _vips() -> Any:
-    """The module pyvips; None if it or its library is not installed."""
+    """The module pyvips; None if it or libvips is not installed."""
     try:
         import pyvips
     except (ImportError, OSError):

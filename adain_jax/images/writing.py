@@ -19,11 +19,11 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
 
     Args:
         picture: uint8, or float in [0, 1], which is clipped and rounded to 8 bits.
-        path: the suffix chooses the format; formats without transparency get it laid on white.
-        quality: of JPEG, WebP and AVIF, 1 to 100.
+        path: the suffix chooses the format. In formats without transparency, it is laid on white.
+        quality: quality of JPEG, WebP and AVIF files, 1 to 100.
 
     Raises:
-        PictureError: the suffix is not known, or the file cannot be written.
+        PictureError: the suffix is unknown, or the file cannot be written.
     """
     path = Path(path)
     format_ = writable_format(path)
@@ -41,7 +41,17 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
 
 
 def encode_picture(picture: Picture | Pixels, format_: str, *, quality: int = 95) -> bytes:
-    """The bytes of the file that `save_picture` would write, in a format by Pillow's name."""
+    """The bytes of the file that `save_picture` would write.
+
+    Args:
+        picture: (h, w, 3) or (h, w, 4), uint8, or float in [0, 1], which is clipped and rounded.
+        format_: Pillow's name of the format, as from `writable_format`.
+        quality: quality of JPEG, WebP and AVIF files, 1 to 100.
+
+    Raises:
+        KeyError: Pillow cannot write such a format.
+        OSError, ValueError: the picture cannot be encoded.
+    """
     file = io.BytesIO()
     _save(to_uint8(picture), file, format_, quality)
     return file.getvalue()

@@ -16,7 +16,7 @@ __all__ = [
     "Stabilizer",
     "VideoError",
     "open_clip",
-    "stylise_clip",  # what stylize_clip was called at first
+    "stylise_clip",  # the former name of stylize_clip
     "stylize_clip",
     "writing",
 ]
@@ -30,7 +30,7 @@ _HOME = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names on first use, so that `formats` is there without PyAV."""
+    """Imports the public names on first use, so that `formats` can be used without PyAV."""
     name = "stylize_clip" if name == "stylise_clip" else name
     if name in _HOME:
         return getattr(import_module(f"adain_jax.video.{_HOME[name]}"), name)

@@ -18,7 +18,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True)
 class _Track:
-    """Where a stream of sound goes: copied, or encoded anew if there is a resampler."""
+    """An audio track and its output stream: copied, or re-encoded if there is a resampler."""
 
     source: AudioStream
     start: Fraction
@@ -50,10 +50,20 @@ class _Track:
 def sound(
     clip: Clip, output: OutputContainer, path: Path, note: Note
 ) -> Iterator[Callable[[Fraction | None], None]]:
-    """Gives the function that writes the sound up to a second, or all the rest of it (None).
+    """Yields a function that writes the clip's sound up to a given time, or to the end for None.
 
-    Every track is kept: its packets are copied where the container takes their codec, otherwise it is
-    encoded anew. `note` is told of that, in a line.
+    Times are in seconds, counted from `clip.start`. The packets of a track are copied if the
+    container supports their codec; otherwise the track is re-encoded. Tracks of unknown codecs are
+    left out.
+
+    Args:
+        clip: the clip whose sound is written.
+        output: the open container to write to.
+        path: the output's path, for notes.
+        note: called with one line of text for every track that is not copied.
+
+    Raises:
+        VideoError: the clip's file cannot be read.
     """
     if not clip.audio:
         yield lambda until: None
@@ -89,7 +99,7 @@ def _track(
 ) -> _Track:
     try:
         return _Track(stream, start, output.add_stream_from_template(stream))
-    except ValueError:  # the container does not take it
+    except ValueError:  # the container does not support this codec
         pass
     codec, rate = ("libopus", 48000) if output.format.name == "webm" else ("aac", stream.rate)
     copy = output.add_stream(codec, rate)

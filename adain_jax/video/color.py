@@ -1,4 +1,4 @@
-"""Between RGB and the YUV of video: which matrix, which range, which way up."""
+"""Conversion between RGB and the YUV of video: matrix, range and orientation."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -13,13 +13,13 @@ from adain_jax.images.dtypes import to_float
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 
-# From the matrix numbers of video files (ITU-T H.273) to the names of the library that converts.
+# From the matrix numbers of video files (ITU-T H.273) to the color spaces of libswscale.
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 _BT709, _BT601 = 1, 6
 _SRGB_TRANSFER = 13
 _UNSPECIFIED = 2
 
-# The quick defaults round by several levels and shift chroma.
+# libswscale's fast defaults are off by several levels, and shift chroma.
 _EXACT = (
     Interpolation.BICUBIC
     | Interpolation.ACCURATE_RND
@@ -30,7 +30,13 @@ _EXACT = (
 
 @dataclass(frozen=True)
 class Color:
-    """What the RGB values of a clip mean, in the numbers of ITU-T H.273."""
+    """How a clip's colors are coded, in the numbers of ITU-T H.273.
+
+    Attributes:
+        matrix: the coefficients of the YUV matrix.
+        primaries: the color primaries.
+        transfer: the transfer characteristics.
+    """
 
     matrix: int
     primaries: int = _BT709
@@ -38,12 +44,12 @@ class Color:
 
     @staticmethod
     def of_pictures(height: int, width: int) -> "Color":
-        """sRGB, with the matrix that players assume for this size where nothing is said."""
+        """sRGB, with the YUV matrix that players assume by default for this size in pixels."""
         return Color(_BT709 if height >= 720 or width >= 1280 else _BT601)
 
     @staticmethod
     def of_frame(frame: VideoFrame) -> "Color":
-        """As the frame says, or as players assume."""
+        """The color of a frame; an unspecified matrix becomes the one that players assume."""
         usual = Color.of_pictures(frame.height, frame.width)
         if frame.format.is_rgb:
             return usual
@@ -52,7 +58,10 @@ class Color:
 
 
 def to_rgb(frame: VideoFrame, color: Color, converter: VideoReformatter) -> Pixels:
-    """A decoded frame as 8-bit RGB of the full range; transparency is laid on white."""
+    """Converts a decoded frame to uint8 (h, w, 3), RGB in 0..255.
+
+    Transparency is laid on white. The frame is not turned, see `upright`.
+    """
     full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
     transparent = any(component.is_alpha for component in frame.format.components)
     rgb = converter.reformat(
@@ -70,7 +79,7 @@ def to_rgb(frame: VideoFrame, color: Color, converter: VideoReformatter) -> Pixe
 
 
 def from_rgb(pixels: Pixels, color: Color, format_: str, converter: VideoReformatter) -> VideoFrame:
-    """8-bit RGB as a frame of a YUV pixel format, in the limited range that video uses."""
+    """Converts uint8 (h, w, 3) RGB to a YUV frame, in the limited range that video uses."""
     return converter.reformat(
         VideoFrame.from_ndarray(np.ascontiguousarray(pixels)),
         format=format_,
@@ -82,7 +91,7 @@ def from_rgb(pixels: Pixels, color: Color, format_: str, converter: VideoReforma
 
 
 def display_matrix(frame: VideoFrame) -> Int[np.ndarray, "3 3"] | None:
-    """How players turn the frame; None for upright ones."""
+    """The frame's display matrix, int32 (3, 3), by which players turn it; None if it has none."""
     for data in cast(SideDataContainer, frame.side_data):
         if data.type.name == "DISPLAYMATRIX":
             return np.frombuffer(bytes(data), np.int32).reshape(3, 3)
@@ -90,12 +99,15 @@ def display_matrix(frame: VideoFrame) -> Int[np.ndarray, "3 3"] | None:
 
 
 def turns_sideways(matrix: Int[np.ndarray, "3 3"] | None) -> bool:
-    """Whether width and height change places."""
+    """Whether a display matrix swaps width and height."""
     return matrix is not None and abs(int(matrix[0, 1])) > abs(int(matrix[0, 0]))
 
 
 def upright(pixels: Pixels, matrix: Int[np.ndarray, "3 3"] | None) -> Pixels:
-    """A frame turned and mirrored as its display matrix says, in steps of 90 degrees."""
+    """Turns and mirrors a frame (h, w, 3) by its display matrix, in steps of 90 degrees.
+
+    The result is a view of `pixels`, (w, h, 3) if the frame is turned sideways.
+    """
     if matrix is None:
         return pixels
     (a, b, _), (c, d, _), _ = matrix  # x' = a x + c y, y' = b x + d y

@@ -1,8 +1,8 @@
-"""The files that hold clips, by their suffixes. Nothing here needs PyAV."""
+"""The file formats of clips, by suffix. Nothing here needs PyAV."""
 
 from adain_jax.images import SUFFIXES as PICTURE_SUFFIXES
 
-# FFmpeg's names of the containers that are written.
+# FFmpeg's names of the containers that can be written.
 CONTAINERS = {
     ".mp4": "mp4",
     ".m4v": "mp4",

@@ -52,7 +52,13 @@ class VideoError(PictureError):
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame: RGB as it is shown, and when, in units of its clip's `time_base`."""
+    """One frame of a clip.
+
+    Attributes:
+        pixels: uint8 (h, w, 3), RGB in 0..255, upright.
+        pts: the time at which it is shown, in units of the clip's `time_base`.
+        duration: how long it is shown, in the same units.
+    """
 
     pixels: Pixels
     pts: int
@@ -61,20 +67,23 @@ class Frame:
 
 @dataclass(frozen=True)
 class Clip:
-    """A clip that can be read, any number of times.
+    """A clip that can be read any number of times.
 
     Attributes:
-        size: height and width of its frames as they are read: upright, resized.
-        count: how many frames there are, for progress only.
-        time_base: seconds per unit of a frame's times.
-        rate: mean frames per second.
-        frames: opens the clip and gives its frames in the order of their times.
-        pixel_aspect: width of a pixel to its height.
+        path: the file or folder.
+        size: height and width of its frames in pixels, upright and resized.
+        count: the number of frames, for progress only.
+        time_base: the unit of frame times, in seconds.
+        rate: mean number of frames per second.
+        color: how its colors are coded.
+        frames: opens the clip and returns an iterator over its frames in order of time, which
+            raises `VideoError` or `PictureError` if the clip cannot be read to its end.
+        pixel_aspect: width of a pixel divided by its height.
         audio: whether the file has sound.
-        start: second of the file's clock at which its sound or its frames begin (broadcasts begin
-            anywhere); the frames' times are counted from there.
-        loop: of an animation: how often it is repeated, 0 for ever, None not at all.
-        last_duration: of its last frame, where that is known in advance.
+        start: the time in seconds, on the file's own clock, at which its sound or frames begin
+            (broadcasts begin at any time); frame times are counted from there.
+        loop: how often an animation is repeated; 0 is forever, None is not at all.
+        last_duration: the duration of the last frame in units of `time_base`, if known in advance.
     """
 
     path: Path
@@ -94,16 +103,16 @@ class Clip:
 def open_clip(
     path: str | Path, *, size: int = 0, max_pixels: int = MAX_PIXELS, fps: float = 25
 ) -> Clip:
-    """Opens a video, an animated GIF, WebP or PNG, or a folder of frames in the order of their names.
+    """Opens a video, an animated GIF, WebP or PNG, or a folder of frames.
 
     Args:
-        path: a file or a folder.
-        size: shorter side of the frames in pixels, the aspect kept; 0 leaves them as they are.
-        max_pixels: refuse frames of more pixels.
-        fps: frames per second of a folder.
+        path: a file or a folder; the frames in a folder are ordered by name, frame2 before frame10.
+        size: shorter side of the frames in pixels, keeping the aspect ratio; 0 keeps the size.
+        max_pixels: refuse frames with more pixels, stored or resized.
+        fps: frames per second of a folder, greater than 0.
 
     Raises:
-        VideoError, PictureError: the file is missing, damaged, cut off, too large, or no clip.
+        VideoError, PictureError: the file is missing, damaged, cut off, too large, or not a clip.
     """
     path = Path(path)
     if path.is_dir():
@@ -118,7 +127,12 @@ def open_clip(
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """A local video file; what goes wrong while it is open becomes a `VideoError`."""
+    """Opens a local video file.
+
+    Raises:
+        VideoError: the file is missing, damaged, or not a video that can be read. FFmpeg's errors
+            and `ValueError`, raised while the file is open, become `VideoError` too.
+    """
     what = "not a video that can be read"
     try:
         with av.open(f"file:{path}", options=_SAFE, metadata_errors="replace") as container:
@@ -165,7 +179,7 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
                     pts = last.pts + last.duration if last else 0
                 else:
                     pts = frame.pts - zero
-                if last:  # encoders take rising times only
+                if last:  # encoders accept increasing times only
                     pts = max(pts, last.pts + 1)
                 pixels = upright(to_rgb(frame, color, converter), matrix)
                 last = Frame(_resize(pixels, (width, height)), pts, frame.duration or usual)
@@ -198,7 +212,7 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
 
 
 def _count_frames(container: InputContainer, path: Path) -> int:
-    """Reads the file through, undecoded, so that a cut off one fails at once and not after hours."""
+    """Reads the whole file undecoded, so that a truncated one fails at once, not after hours."""
     stream = _video_stream(container, path)
     count, end = 0, 0.0
     for packet in container.demux():
@@ -218,7 +232,7 @@ def _count_frames(container: InputContainer, path: Path) -> int:
 
 def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
     def images() -> Iterator[tuple[Image.Image, int]]:
-        """Each picture with its milliseconds."""
+        """Each picture with its duration in milliseconds."""
         try:
             with open_image(path, path) as image:
                 with reading_settings():
@@ -285,7 +299,7 @@ def _open_folder(path: Path, size: int, max_pixels: int, fps: float) -> Clip:
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
+    """A sort key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", str(path))
     return [(int(part) if part.isdecimal() else 0, part) for part in parts]
 

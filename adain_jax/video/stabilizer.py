@@ -1,13 +1,16 @@
-"""Less flicker: smooth content statistics, a grid that follows the camera, results carried along.
+"""Less flicker: smooth content statistics, a grid that follows the camera, blended results.
 
 Three things make a stylized video flicker, and each has its remedy here.
 
-- AdaIN normalizes each frame with its own statistics, so that what enters the picture at one side
-  changes the colors everywhere: the statistics are smoothed, an exponential moving average over time.
-- The network works on a grid of 8 pixels, and its strokes keep to the grid while the picture moves: the
-  grid is moved along, by the one shift of the whole picture that fits best (phase correlation).
-- Noise is enough for it to paint other strokes: where a pixel shows what it showed before, in the same
-  place or moved with the picture, the previous result is blended in, the less the more it differs.
+- AdaIN normalizes each frame with the frame's own statistics, so an object that enters at one side
+  changes the colors everywhere. Remedy: an exponential moving average smooths the statistics over
+  time.
+- The network works on a grid of 8 pixels, and its strokes stick to the grid while the picture
+  moves. Remedy: the grid follows the picture, by the single shift that fits best (phase
+  correlation).
+- Noise alone can make the network paint different strokes. Remedy: where a pixel shows what it
+  showed before, in the same place or moved with the picture, the previous result is blended in. The
+  more the pixel has changed, the smaller the share of the previous result.
 
 Nothing is carried over a cut.
 """
@@ -23,12 +26,12 @@ from adain_jax.images.dtypes import from_float, to_float
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style
 
-SMOOTHING = 0.5  # seconds after which 1/e of a change of statistics is still missing
+SMOOTHING = 0.5  # time constant of the moving average of statistics, in seconds
 KEPT = 0.8  # share of the previous result where nothing changed
-TOLERANCE = 0.04  # difference, of 1, at which that share has fallen to 1/e
-CUT = 0.15  # mean difference of frames with a cut between them
-CLEARLY = 0.7  # share of its difference that must be left for the picture to count as moved
-MARGIN = 0.01  # by which the moved picture may differ more and still be preferred
+TOLERANCE = 0.04  # difference of colors in [0, 1] that reduces this share to 1/e of it
+CUT = 0.15  # mean difference of two frames above which there is a cut between them
+CLEARLY = 0.7  # the picture counts as moved if that leaves less than this share of the difference
+MARGIN = 0.01  # the moved picture is preferred even if it differs by up to this much more
 GRID = 8  # pixels per feature at the networks' coarsest scale
 WINDOW = 17  # pixels over which differences are averaged
 
@@ -37,7 +40,11 @@ Bytes = UInt8[Array, "h w 3"]
 
 
 class Stabilizer:
-    """Stylizes the frames of one clip, in order, with less flicker than each alone would have."""
+    """Stylizes the frames of one clip, in order, with less flicker than frame by frame.
+
+    Args:
+        stylizer: a loaded model.
+    """
 
     def __init__(self, stylizer: Stylizer):
         self._stylizer = stylizer
@@ -55,12 +62,19 @@ class Stabilizer:
         *,
         seconds: list[float],
     ) -> list[UInt8[np.ndarray, "h w 3"]]:
-        """The next frames, stylized.
+        """Stylizes the next n frames.
 
         Args:
-            contents: all of one size.
-            style, alpha: see `Stylizer`.
-            seconds: when each of them is shown.
+            contents: uint8 (n, h, w, 3), RGB in 0..255; h and w are the same in every call.
+            style: one style for all frames, leaves (c,), or one per frame, leaves (n, c).
+            alpha: strength, see `Stylizer`.
+            seconds: the time in seconds at which each frame is shown.
+
+        Returns:
+            n pictures, uint8 (h, w, 3), RGB in 0..255.
+
+        Raises:
+            ValueError: the numbers of frames, styles and times do not fit together.
         """
         motions, cuts, origins = [], [], []
         for before, content in zip([self._content, *contents[:-1]], contents, strict=True):
@@ -100,24 +114,30 @@ class Stabilizer:
 
 
 def _pad(picture: np.ndarray, origin: np.ndarray) -> np.ndarray:
-    """Mirrored by GRID - 1 pixels in all, `origin` of them before it."""
+    """Pads each axis by GRID - 1 mirrored pixels, `origin` of them at the top and left."""
     sides = [(int(before), GRID - 1 - int(before)) for before in origin]
     return np.pad(picture, (*sides, (0, 0)), mode="symmetric")
 
 
 @jax.jit
 def _compare(before: Bytes, after: Bytes) -> tuple[Array, Array, Array]:
-    """The shift of the picture, each pixel's share and source, and the mean difference."""
+    """Compares two successive frames.
+
+    Returns:
+        The shift of the picture in pixels (down, right); each pixel's share of the previous result,
+        (h, w), positive where it is taken from the moved picture and negative where it is taken
+        from the same place; and the mean difference of the frames.
+    """
     before, after = to_float(before), to_float(after)
     shift = _shift(before.mean(-1), after.mean(-1))
     still = _difference(before, after)
     covered, moved = _covered(after, shift), _difference(_move(before, shift), after)
     better = (moved * covered).sum() < CLEARLY * (still * covered).sum()
-    # Plain areas fit either way; they move with the rest.
+    # Plain areas fit either way, and move with the rest.
     with_camera = better & covered & (moved < still + MARGIN)
     nearest = jnp.where(with_camera, moved, still)
     share = KEPT * jnp.exp(-jnp.square(nearest / TOLERANCE))
-    # One array for both: positive shares are of the moved picture, negative ones of the still.
+    # The sign tells the moved picture (positive) from the still one (negative).
     return jnp.where(better, shift, 0), jnp.where(with_camera, share, -share), nearest.mean()
 
 
@@ -129,7 +149,7 @@ def _blend(previous: Picture, result: Bytes, shift: Array, share: Array) -> Pict
 
 
 def _shift(before: Float[Array, "h w"], after: Float[Array, "h w"]) -> Array:
-    """By how many pixels (down, right) the picture has moved, by phase correlation."""
+    """How many pixels (down, right) the picture has moved, by phase correlation."""
     h, w = before.shape
     window = jnp.hanning(h)[:, None] * jnp.hanning(w)
     spectra = [jnp.fft.rfft2((x - x.mean()) * window) for x in (before, after)]

@@ -36,14 +36,14 @@ def stylize_clip(
         clip: from `open_clip`.
         write: from `writing`.
         stylizer: a loaded model.
-        style: the style to have at a second of the clip, counted from its first frame.
-        alpha: strength, as `Stylizer` has it.
+        style: returns the style for a time in seconds, counted from the clip's first frame.
+        alpha: strength, see `Stylizer`.
         stabilize: reduce flicker, see `Stabilizer`.
-        finish: makes the final picture of a content and its result, all uint8 (h, w, 3).
-        advance: told how many more frames have been stylized.
+        finish: makes the final frame from a content and its result, all uint8 (h, w, 3) in 0..255.
+        advance: called with the number of frames that have been written since its last call.
 
     Raises:
-        VideoError: the clip cannot be read, or the result not written.
+        VideoError, PictureError: the clip cannot be read, or the result cannot be written.
     """
     batch = stylizer.batch_size
     frames = _decode_ahead(clip, depth=2 * batch)
@@ -52,7 +52,8 @@ def stylize_clip(
         replace(frame, pixels=finish(frame.pixels, result) if finish else result)
         for frame, result in compute(stylizer, _with_seconds(frames, clip), style, alpha)
     )
-    # One thread, as the encoder wants its frames in order. Closed before the caller closes the file.
+    # One thread, because the encoder needs its frames in order. `closing` ends it before the caller
+    # closes the file.
     with closing(
         write_behind(write, results, nbytes=_frame_bytes, depth=batch, threads=1)
     ) as written:

@@ -33,19 +33,25 @@ _HUNDREDTH = Fraction(1, 100)
 def writing(
     path: Path, clip: Clip, *, frame_suffix: str = "", quality: int = 95, note: Note = print
 ) -> Iterator[Write]:
-    """Gives the function that writes the next frame; whole at the end, or nothing is left.
+    """Yields a function that writes the next frame of a clip.
 
-    Frame rate, times, shape of the pixels, color space, loops and sound are those of `clip`.
+    The output appears at `path` when the context ends without an error; otherwise nothing is left
+    of it. Frame rate, times, pixel aspect ratio, color space, loops and sound are taken from
+    `clip`, as far as the format has them. A GIF has at most 50 frames per second; further ones are
+    dropped.
 
     Args:
         path: a .mp4, .m4v, .mov, .mkv, .webm or .gif file; a folder if there is a `frame_suffix`.
-        clip: what the frames are made from; they have its size.
+        clip: the clip that the frames are made from. The frames have its size, in pixels, and are
+            uint8 (h, w, 3), RGB in 0..255.
         frame_suffix: write numbered pictures of this kind, such as ".png", into the folder `path`.
-        quality: 1 to 100, of everything but GIF and lossless pictures.
-        note: told, in a line each, what could not be kept.
+        quality: 1 to 100; ignored for GIF and lossless pictures.
+        note: called with one line of text for everything that cannot be kept as it is.
 
     Raises:
-        VideoError: it cannot be written, or no frame came.
+        VideoError: the output cannot be written, no frame was written to a video or GIF, or the
+            folder holds other files than frames.
+        PictureError: a numbered picture cannot be written.
     """
     if frame_suffix:
         writer = _writing_folder(path, frame_suffix, quality)
@@ -66,9 +72,9 @@ def _writing_video(path: Path, clip: Clip, quality: int, note: Note) -> Iterator
     webm = suffix == ".webm"
     odd = height % 2 or width % 2
     with _created(path, CONTAINERS[suffix]) as output:
-        # The same numbers look about as good; H.264 counts to 51 and VP9 to 63.
+        # Equal qualities look about equally good, though CRF ends at 51 in H.264 and at 63 in VP9.
         crf = str(round(63 - 0.41 * quality if webm else 51 - 0.35 * quality))
-        # Without B-frames, files tell the duration of every frame, the last one's too.
+        # Without B-frames, the file records the duration of every frame, including the last one.
         options = {"crf": crf, **({"row-mt": "1", "cpu-used": "4"} if webm else {"bf": "0"})}
         stream = output.add_stream("libvpx-vp9" if webm else "libx264", clip.rate, options)
         stream.width, stream.height = width, height
@@ -131,7 +137,7 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
             pts = round(frame.pts * clip.time_base / _HUNDREDTH)
             if earliest is not None and pts < earliest:
                 return
-            earliest = pts + 2  # players slow down what is faster
+            earliest = pts + 2  # players slow down faster GIFs
             picture = VideoFrame.from_ndarray(np.ascontiguousarray(frame.pixels))
             picture.pts, picture.time_base = pts, _HUNDREDTH
             graph.push(picture)
@@ -172,7 +178,7 @@ def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
 def _created(
     path: Path, format_: str, options: dict[str, str] | None = None
 ) -> Iterator[OutputContainer]:
-    """A new file, whole at the end or not there."""
+    """Opens a new file, which appears at `path` once it is complete."""
     try:
         with (
             atomic_path(path) as temporary,

@@ -1,8 +1,8 @@
 """The project's weight files: safetensors with one kernel and bias per layer, read strictly.
 
 Keys are the paths of a network's parameters, joined by dots: `conv1_1.kernel`, float
-(3, 3, c_in, c_out), `conv1_1.bias`, float (c_out,), and so on. Decoder layers of VGG19 are named after
-the encoder layer they mirror. The encoder takes RGB in [0, 1].
+(3, 3, c_in, c_out), `conv1_1.bias`, float (c_out,), and so on. Layers of the VGG19 decoder are
+named after the encoder layer that they mirror. The encoder takes RGB in [0, 1].
 """
 
 import os
@@ -42,10 +42,10 @@ def shapes(kind: Kind) -> dict[str, tuple[int, ...]]:
 
 
 def default_path(kind: Kind) -> Path:
-    """Where weights lie unless told otherwise: what was converted, else what ships with the package.
+    """The default file of these weights: converted ones if they exist, else those that ship.
 
-    Converted weights lie in the user's data folder, or in the one that the environment variable
-    ADAIN_JAX_DATA names. The fast network and a decoder for VGG19 ship.
+    Converted weights are in the user's data folder, or in the folder that the environment variable
+    ADAIN_JAX_DATA names. The fast network and a decoder for VGG19 ship with the package.
     """
     own = converted_path(kind)
     shipped = Path(__file__).parent / own.name
@@ -53,7 +53,7 @@ def default_path(kind: Kind) -> Path:
 
 
 def converted_path(kind: Kind) -> Path:
-    """Where `convert_vgg.py` writes."""
+    """The file that `convert_vgg.py` writes by default."""
     from platformdirs import user_data_path
 
     folder = os.environ.get("ADAIN_JAX_DATA")
@@ -64,8 +64,8 @@ def read(path: str | Path, kind: Kind) -> Layers:
     """Reads the weights of one network, nested by layer, in float32.
 
     Raises:
-        WeightsError: the file is missing, not of this kind, or any layer is missing, unknown, of
-            another shape or not finite; all that is wrong is listed at once.
+        WeightsError: the file is missing or not of this kind, or a layer is missing, unknown, of
+            another shape or not finite; all such problems are listed at once.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -107,7 +107,11 @@ def read(path: str | Path, kind: Kind) -> Layers:
 def write(
     path: str | Path, layers: Layers, kind: Kind, metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Writes one network atomically, with `metadata` beside the format and kind."""
+    """Writes one network atomically; `metadata` is stored together with the format and kind.
+
+    Raises:
+        WeightsError: `layers` are not the weights of this kind; all problems are listed at once.
+    """
     from safetensors.numpy import save
 
     arrays = {key: np.ascontiguousarray(array) for key, array in flatten(layers).items()}
@@ -119,12 +123,12 @@ def write(
 
 
 def to_half(layers: Layers) -> Layers:
-    """In float16, as the weights that ship: half the size, 11 bits of precision."""
+    """Converts to float16, like the weights that ship: half the size, 11 bits of precision."""
     return nest({key: array.astype(np.float16) for key, array in flatten(layers).items()})
 
 
 def check(arrays: Mapping[str, np.ndarray], kind: Kind) -> list[str]:
-    """All that keeps `arrays` from being the weights of this kind, in words."""
+    """Describes everything that is wrong with `arrays` as weights of this kind."""
     expected = shapes(kind)
     problems = [f"{key} is missing" for key in expected if key not in arrays]
     problems += [f"{key} is not a part of {kind}" for key in arrays if key not in expected]
@@ -141,7 +145,7 @@ def check(arrays: Mapping[str, np.ndarray], kind: Kind) -> list[str]:
 
 
 def flatten(layers: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves by their paths, joined by dots."""
+    """The leaves by their paths, joined by dots."""
     flat: dict[str, Any] = {}
     for name, value in layers.items():
         nested = isinstance(value, Mapping)

@@ -24,7 +24,10 @@ def write_moments(
 
 
 def read_moments(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads what `write_moments` wrote, and checks that it is of the encoder `model`.
+    """Reads what `write_moments` wrote, and checks that it belongs to the encoder `model`.
+
+    Returns:
+        The means and the standard deviations, (c,) or (n, c).
 
     Raises:
         StyleError: the file is missing, is not a style file, or holds a style of another model.
