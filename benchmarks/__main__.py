@@ -7,7 +7,7 @@ Run it on an idle machine. On a GPU, for instance:
     python -m benchmarks inference --dtype bfloat16 --batches 1 8 32 --sides 256 512 1024 2048 \\
         --json docs/performance-gpu.json
 
-Training, data and video have commands of their own: `python -m benchmarks.training`, `.data`, `.video`.
+Training, data and video have their own: `python -m benchmarks.training`, `.data` and `.video`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ PARTS = {"inference": inference.measure, "large": large.measure, "startup": star
 
 
 def plot(figures: dict[str, Any], file: Path) -> None:
-    """Time and memory against pixels of both models, and times beside PyTorch's."""
+    """Plots time and memory against pixels for each model, and times relative to PyTorch's."""
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -68,7 +68,7 @@ def main() -> None:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     figures: dict[str, Any] = {}
-    if options.json.exists():  # parts that are not measured now stay
+    if options.json.exists():  # keeps parts that are not measured now
         figures = json.loads(options.json.read_text())
     info = inference.machine()
     print(", ".join(f"{key} {value}" for key, value in info.items()))

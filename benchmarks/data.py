@@ -1,4 +1,6 @@
-"""Pictures per second and core: a folder of JPEG files against the same packed into ArrayRecord.
+"""Measures pictures per second from a folder of JPEG files, and from the same files packed.
+
+The packed files are an ArrayRecord data set; a third case reads them from a cache in memory.
 
 python -m benchmarks.data FOLDER [--resize 256] [--crop 224] [--pictures 1600]
 """

@@ -3,12 +3,12 @@
     python -m benchmarks inference [--models fast distilled vgg19] [--sides 256 512 1024]
         [--batches 1 8] [--dtype float32] [--repeats 5]
 
-Each case runs in a process of its own, so that its peak memory is its own; the contestants take turns,
-and the median of several runs counts. "both" encodes one style picture of the same size and stylizes
-the batch; "content" stylizes with a known style. Ratios are to the twin's "both" and "content".
-Pictures come from the host's memory and go back there. "rate" is the network's multiplications and
-additions per second in "content", as a share of what large matrices reach on the same device in the
-same process.
+Each case runs in its own process, so that its peak memory can be measured; times are medians of
+several runs. "both" encodes one style picture of the same size and stylizes the batch; "content"
+stylizes with a known style. Ratios are relative to "both" and "content" of the twin. Times include
+the transfer of pictures from and to the host's memory. "rate" is the number of multiplications and
+additions of the network per second in "content", as a fraction of what a product of large matrices
+reaches on the same device in the same process.
 
 On a GPU the twin runs there too, through `torch.compile` where the dtype is bfloat16.
 """
@@ -40,14 +40,14 @@ def timed(function: Callable[[], object]) -> tuple[float, float]:
 
 
 def time_runs(function: Callable[[], object], repeats: int) -> tuple[float, float]:
-    """Median wall and CPU seconds of a run, after a first one that does not count."""
+    """Median wall and CPU seconds of a run, after one run to warm up."""
     function()
     wall, cpu = zip(*(timed(function) for _ in range(repeats)), strict=True)
     return statistics.median(wall), statistics.median(cpu)
 
 
 def random_layers(kind: "Kind") -> "Layers":
-    """Weights that keep the size of activations."""
+    """Random weights that preserve the scale of activations."""
     import numpy as np
 
     from adain_jax.weights import nest, shapes
@@ -63,7 +63,7 @@ def random_layers(kind: "Kind") -> "Layers":
 
 
 def random_params(model: "Model") -> dict[str, Any]:
-    """The same for a whole model."""
+    """Random weights of all networks of a model, as `Stylizer` takes them."""
     from adain_jax.models import WEIGHT_FILES
 
     parts = {name: random_layers(kind) for name, kind in WEIGHT_FILES[model].items()}
@@ -97,7 +97,7 @@ STRIDES = {
 
 
 def layer_flop(kind: "Kind", side: int) -> dict[str, float]:
-    """Multiplications and additions of each convolution as written, for one picture."""
+    """Multiplications and additions of each convolution as written, for one square picture."""
     from adain_jax.weights import shapes
 
     flop = {}
@@ -110,16 +110,16 @@ def layer_flop(kind: "Kind", side: int) -> dict[str, float]:
 
 
 def flop(model: "Model", side: int) -> float:
-    """The same of stylizing one picture."""
+    """Multiplications and additions to stylize one picture with a known style."""
     from adain_jax.models import WEIGHT_FILES
 
     return sum(sum(layer_flop(kind, side).values()) for kind in WEIGHT_FILES[model].values())
 
 
 def matrix_rate(dtype: str) -> float:
-    """Multiplications and additions per second of large matrices of random numbers.
+    """Multiplications and additions per second in a product of large random matrices.
 
-    Some chips multiply zeros and ones faster.
+    They are random because some chips multiply zeros and ones faster.
     """
     import jax
     import jax.numpy as jnp
@@ -134,7 +134,7 @@ def matrix_rate(dtype: str) -> float:
 def run_case(
     project: 'Model | Literal["torch"]', batch: int, side: int, repeats: int, dtype: str = "float32"
 ) -> dict[str, float]:
-    """One case in this process."""
+    """Measures one case in this process."""
     if project == "torch":
         from benchmarks import twin
 
@@ -167,7 +167,7 @@ def machine() -> dict[str, str]:
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(":")[1].strip() for line in lines if "model name" in line), cpu)
-    # In a process of its own: JAX takes most of a GPU's memory, and the cases need it.
+    # In a separate process: JAX takes most of a GPU's memory, which the cases need.
     ask = [sys.executable, "-c", "import jax; print(jax.devices()[0].device_kind)"]
     device = subprocess.run(ask, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     return {"cpu": cpu, "cores": str(os.cpu_count()), "device": device, **versions}
@@ -184,7 +184,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Prints the table; gives its rows."""
+    """Prints the table and returns its rows."""
     projects = [*options.models, *(["torch"] if importlib.util.find_spec("torch") else [])]
     header = f"{'':14}{'project':8}{'both s':>9}{'cpu s':>9}{'content s':>11}{'pictures/s':>12}"
     print(header + f"{'peak MiB':>10}{'rate':>7}{'ratio both':>12}{'content':>9}")
@@ -213,7 +213,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, object]]:
     return rows
 
 
-if __name__ == "__main__":  # one case, in a process of its own
+if __name__ == "__main__":  # one case, in its own process
     parser = argparse.ArgumentParser()
     add_options(parser)
     parser.add_argument("--case", required=True)

@@ -1,12 +1,12 @@
-"""Time and memory against pixels: one picture of 8 bits per channel, in the tiles chosen for it.
+"""Measures time and memory against pixels: one 8-bit picture, in automatically chosen tiles.
 
     python -m benchmarks large [--models fast vgg19] [--large-sides 512 1024 2048 4096 8192]
 
-Each case runs in a process of its own, where a first run, which compiles, does not count. It takes
-turns with a picture of 1024 x 1024 pixels, so that "ratio", its time over theirs, is of one machine
-in one mood; medians of several turns count. The exponent is the slope
-of time against pixels from 1024 to the largest size: 1 is linear. The overhead is that of tiles that
-keep 1024 at 2048 pixels.
+Each case runs in its own process, after a first run that compiles and does not count. Its runs
+alternate with runs of a picture of 1024 x 1024 pixels. "ratio" is its time divided by theirs, which
+cancels variations in the speed of the machine. Times are medians of several rounds. The exponent is
+the slope of time against pixels, on logarithmic axes, from 1024 to the largest side: 1 is linear.
+The overhead is the additional time of tiles of 1024 pixels for a picture of 2048 x 2048.
 """
 
 import argparse
@@ -27,7 +27,7 @@ UNIT = 1024  # pixels per side
 
 
 def run_case(model: "Model", side: int, tile: Literal["auto", "off"] | int) -> dict[str, float]:
-    """One case in this process."""
+    """Measures one case in this process."""
     import numpy as np
 
     from adain_jax import Stylizer
@@ -66,7 +66,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Prints the table; gives its rows."""
+    """Prints the table and returns its rows."""
     rows: list[dict[str, object]] = []
     print(
         f"{'model':8}{'side':>6}{'tile':>6}{'s':>9}{'cpu s':>9}{'s/Mpx':>8}{'ratio':>8}{'peak MiB':>10}"
@@ -96,7 +96,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, object]]:
     return rows
 
 
-if __name__ == "__main__":  # one case, in a process of its own
+if __name__ == "__main__":  # one case, in its own process
     model, side, tile = sys.argv[1:]
     kept: Any = int(tile) if tile.isdigit() else tile
     print(json.dumps(run_case(cast("Model", model), int(side), kept)))

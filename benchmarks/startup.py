@@ -1,9 +1,9 @@
-"""Seconds from starting `infer.py` to the written file and to its end, and where they go (--timing).
+"""Measures the seconds until `infer.py` has written its file and has ended, phase by phase.
 
     python -m benchmarks startup [--repeats 5]
 
-One picture of 512 pixels with the fast network. The first run begins with an empty compilation cache;
-the others find its programs, and their median counts.
+It stylizes one picture of 512 pixels with the fast network. The first run starts with an empty
+compilation cache. The later runs reuse its programs; their median is reported.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def run(folder: Path) -> dict[str, float]:
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, object]]:
-    """Prints the table; gives its rows."""
+    """Prints the table and returns its rows."""
     with tempfile.TemporaryDirectory() as folder:
         runs = [run(Path(folder)) for _ in range(options.repeats + 1)]
     again = {name: statistics.median(run[name] for run in runs[1:]) for name in runs[0]}

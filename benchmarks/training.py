@@ -3,22 +3,24 @@
     python -m benchmarks.training [--model vgg19] [--dtype float32] [--batch-size 4] [--crop 128]
         [--steps 10] [--repeats 3] [--steps-per-dispatch 1] [--content DIR --style DIR] [--encoder FILE]
 
-Each case runs in a process of its own: some steps one after the other, waited for once, so that no
-device waits for the host; the median of several such rounds counts, after a first one that compiles.
-Pictures are random, a batch that lies on the device. With --content and --style two further cases read
-real ones: "streamed" by the pipeline, and "device" all of them at once, to be cut inside the step. What
-they take longer is what a run waits for its data.
+Each case runs in its own process. A round is several steps with one wait at the end, so that the
+device does not wait for the host. The result is the median of several rounds, after a first one
+that compiles. "ours" trains on one random batch, which stays on the device. With --content and
+--style, two more cases read real pictures: "streamed" reads them through the pipeline; "device"
+keeps all of them on the device and crops them inside the step. The additional time of these cases
+is the time that a run waits for its data.
 
-The twin has no fast network. It runs channels last, on a GPU through `torch.compile`, and under
+The twin has no fast network. It uses the channels-last layout, `torch.compile` on a GPU, and
 autocast with --dtype bfloat16.
 
 FLOP are the multiplications and additions of the convolutions as written (3x3, at full size after
-upsampling), the same number for both projects: what folding, Winograd or a compiler saves counts as
-done. A pair encodes content, style and result by VGG19, each once, and takes the gradient through the
-last encoding, once more. What is trained counts three times, forwards and for the gradients of its
-input and its kernels; those of its first layer's input, which nobody needs, do not count. That is 219
-GFLOP a pair at 256 px for vgg19. "of matrices" is the share of what large matrices of the same dtype
-reach on the same device, measured by JAX in the process of "ours".
+upsampling), the same number for both projects: operations that folding, Winograd or a compiler
+saves are counted too. For each pair, VGG19 encodes content, style and result once each, and the
+gradient through the last encoding counts as a fourth encoding. The trained network counts three
+times: for its output, for the gradient of its input, and for the gradient of its kernels. The
+gradient of the input of its first layer is not needed and does not count. That is 219 GFLOP per
+pair at 256 px for vgg19. "of matrices" is the rate as a fraction of the rate of a product of large
+matrices of the same dtype on the same device, measured by JAX in the process of "ours".
 
 On a GPU:
 
@@ -47,7 +49,7 @@ ENCODER_OF_FAST = (
 
 
 def flop_per_pair(model: str, side: int) -> float:
-    """Multiplications and additions of a training step, counted as said above."""
+    """Multiplications and additions of a training step per pair, counted as described above."""
     vgg19 = 4 * sum(layer_flop("vgg19-encoder", side).values())
     if model == "vgg19":
         decoder = layer_flop("vgg19-decoder", side)
@@ -60,7 +62,7 @@ def flop_per_pair(model: str, side: int) -> float:
 def time_steps(
     step: Callable[[], Any], wait: Callable[[Any], object], options: argparse.Namespace
 ) -> float:
-    """Median seconds of a step over rounds of several, of which each is waited for once."""
+    """Median seconds per step over rounds of several steps, with one wait at the end of each."""
     rounds = []
     for i in range(options.repeats + 1):
         start = time.perf_counter()
@@ -184,7 +186,7 @@ def torchs(options: argparse.Namespace) -> dict[str, float]:
 
 
 def run_case(options: argparse.Namespace) -> dict[str, float]:
-    """One case in this process."""
+    """Measures one case in this process."""
     if options.case == "torch":
         return torchs(options)
     return ours(options, "random" if options.case == "ours" else options.case)

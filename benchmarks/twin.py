@@ -1,4 +1,4 @@
-"""The same network in PyTorch, channels last: what the project is measured against."""
+"""The paper's network in PyTorch, with the channels-last layout: the baseline of the benchmarks."""
 
 from collections.abc import Callable
 
@@ -69,7 +69,7 @@ class Twin:
 
 
 def runners(batch: int, side: int, dtype: str) -> tuple[Callable[[], object], Callable[[], object]]:
-    """Functions that encode a style and stylize, and that stylize with a known style."""
+    """Two functions: one encodes a style and stylizes, the other stylizes with a known style."""
     twin = Twin(dtype)
     contents = torch.rand(batch, 3, side, side).to(memory_format=torch.channels_last)
     picture = torch.rand(1, 3, side, side).to(memory_format=torch.channels_last)

@@ -1,10 +1,10 @@
-"""Puts together styles unlike those that networks are trained on.
+"""Collects styles that differ from those that networks are trained on.
 
     python -m benchmarks.unlike_styles --style DIR --output DIR [--count 15]
 
-The project's own drawn styles, and paintings of DIR whose hue, channels, contrast and scale are
-changed (`adain_jax.training.style_augmentation`). `adain_jax.evaluation --style` measures on them how
-far a network goes beyond its paintings.
+They are the project's own drawn styles, and paintings of DIR whose hue, channels, contrast and
+scale are changed (`adain_jax.training.style_augmentation`). With them, `adain_jax.evaluation
+--style` measures how well a network generalizes beyond the paintings that it was trained on.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main() -> None:
         window = np.asarray(read_picture(path, size=SIDE))[:SIDE, :SIDE, :3]
         key, own = jax.random.split(key)
         result = augment_styles(own[None], jnp.asarray(window)[None], SIDE)[0]
-        # Half of them keep their colors, and are no test.
+        # Skips those that keep their colors, about half: they are no test.
         if np.abs(np.asarray(result).mean((0, 1)) - window.mean((0, 1))).max() < 0.1:
             continue
         save_picture(np.asarray(result), options.output / f"changed_{path.stem}.png")

@@ -2,11 +2,11 @@
 
     python -m benchmarks.video [--styles waves mosaic points] [--frames 24] [--side 256]
 
-Clips are made by moving over example pictures by a known number of whole pixels per frame, with and
-without the noise of a camera. So consecutive results can be laid on each other exactly; their mean
-difference, in levels of 255, is the flicker. Such movement is the best case: where the picture turns,
-grows or moves in parts, only what stays in its place is steadied. Times are of computing alone, without
-decoding and encoding, after a first run that compiles.
+Clips are made by panning over example pictures by a known number of whole pixels per frame, with
+and without the noise of a camera. Consecutive results can therefore be aligned exactly; their mean
+absolute difference, in levels of 255, is the flicker. Such panning is the best case: if a picture
+rotates, zooms or moves in parts, only the parts that stay in place are stabilized. Times are for
+the computation alone, without decoding and encoding, after a first run that compiles.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from adain_jax.video import Stabilizer
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 FPS = 25
-# Picture, pixels down and right per frame, deviation of the noise.
+# Picture, pixels down and right per frame, standard deviation of the noise.
 CLIPS = [
     ("astronaut", (0, 0), 0.01),
     ("astronaut", (0, 3), 0.0),
@@ -37,7 +37,7 @@ Frames = list[np.ndarray]
 
 
 def pan(name: str, frames: int, side: int, step: tuple[int, int], noise: float) -> np.ndarray:
-    """Frames, uint8 (n, side, side, 3), that move over an example picture."""
+    """Frames, uint8 (n, side, side, 3), that pan over an example picture."""
     reach = side + (frames - 1) * max(step)
     picture = read_picture(EXAMPLES / f"content/{name}.jpg", size=reach)
     rng = np.random.default_rng(0)
@@ -47,7 +47,7 @@ def pan(name: str, frames: int, side: int, step: tuple[int, int], noise: float) 
 
 
 def flicker(frames: Frames, step: tuple[int, int]) -> float:
-    """Mean difference of consecutive frames where they show the same, in levels of 255."""
+    """Mean absolute difference of consecutive frames where they overlap, in levels of 255."""
     (dy, dx), (height, width) = step, frames[0].shape[:2]
     pairs = [(a[dy:, dx:], b[: height - dy, : width - dx]) for a, b in pairwise(frames)]
     return float(np.mean([np.abs(a.astype(int) - b).mean() for a, b in pairs]))

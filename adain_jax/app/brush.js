@@ -1,12 +1,13 @@
-// Regions painted over the photograph, kept as strokes [style, width, [x, y, x, y, ...]] in shares of
-// the picture's sides, so that Python draws them at any size.
-const COLORS = ["#9e9e9e", "", "#e0562b", "#1f8a70", "#3a62c9"]; // none, first style (bare), others
-const CLOSE = 0.004; // points nearer than that to the last one are left out
+// Lets the user paint regions over the photograph. They are kept as strokes
+// [style, width, [x, y, x, y, ...]], in fractions of the picture's sides, so that Python can draw
+// them at any size.
+const COLORS = ["#9e9e9e", "", "#e0562b", "#1f8a70", "#3a62c9"]; // none, first (no paint), others
+const CLOSE = 0.004; // points closer than this to the previous one are skipped
 
 export default function ({ data, parentElement, setStateValue }) {
   const root = parentElement;
   const canvas = root.querySelector("canvas");
-  if (canvas.dataset.key === data.key) return; // drawn by this browser already
+  if (canvas.dataset.key === data.key) return; // already drawn by this browser
   canvas.dataset.key = data.key;
 
   const photo = Object.assign(new Image(), { src: data.url });

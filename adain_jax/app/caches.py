@@ -1,4 +1,4 @@
-"""What is kept to be used again, within bounds of memory."""
+"""Caches of results and of encoded contents, bounded in size."""
 
 import threading
 from collections import OrderedDict
@@ -10,7 +10,7 @@ from adain_jax.inference.stylizer import Content
 
 
 class ResultCache:
-    """The results that were asked for last, of at most `limit` bytes together."""
+    """Keeps the most recently used results, with at most `limit` bytes of pixels in total."""
 
     def __init__(self, limit: int):
         self.limit = limit
@@ -18,14 +18,14 @@ class ResultCache:
         self._lock = threading.Lock()
 
     def get(self, request: RenderRequest) -> RenderResult | None:
-        """The result, if it is still kept."""
+        """Returns the result if it is cached, otherwise None."""
         with self._lock:
             if request in self._results:
                 self._results.move_to_end(request)
             return self._results.get(request)
 
     def put(self, request: RenderRequest, result: RenderResult) -> RenderResult:
-        """Keeps a result and drops the oldest ones beyond the limit; returns the result."""
+        """Adds a result and drops the least recently used beyond the limit; returns the result."""
         with self._lock:
             self._results[request] = result
             while sum(one.pixels.nbytes for one in self._results.values()) > self.limit:
@@ -34,14 +34,14 @@ class ResultCache:
 
 
 class ContentCache:
-    """The encoded content of each of the last few users, one per user, as they are large."""
+    """Keeps the encoded contents of the last `users` users: one each, because they are large."""
 
     def __init__(self, users: int):
         self._users = users
         self._contents: WeakKeyDictionary[object, tuple[Hashable, Content]] = WeakKeyDictionary()
 
     def get(self, user: object, key: Hashable, encode: Callable[[], Content]) -> Content:
-        """The user's content if `key` is still the same, otherwise a new one in its place."""
+        """Returns the user's content if its key is still `key`; otherwise encodes a new one."""
         known = self._contents.pop(user, None)
         if known is None or known[0] != key:
             known = key, encode()

@@ -30,7 +30,7 @@ Regions = BrushedRegions | MaskedRegions
 
 
 def pick_content(slot: Slot) -> Upload:
-    """The photograph."""
+    """Shows the photographs and returns the picked one."""
     st.subheader("Photograph", anchor=False)
     gallery: Gallery = st.session_state.setdefault("photographs", Gallery.of("content", "cat"))
     picture_picker("photographs", gallery.pictures, gallery.picked, gallery.pick)
@@ -39,7 +39,7 @@ def pick_content(slot: Slot) -> Upload:
 
 
 def pick_styles(slot: Slot) -> tuple[tuple[Upload, ...], tuple[float, ...], Regions | None]:
-    """The styles, their weights if they are mixed, and their regions if each has its own."""
+    """Returns the picked styles, their weights if mixed, and their regions if each has its own."""
     st.subheader("Style", anchor=False)
     gallery: Gallery = st.session_state.setdefault("styles", Gallery.of("style", "marbling"))
     combination = st.segmented_control(
@@ -52,7 +52,7 @@ def pick_styles(slot: Slot) -> tuple[tuple[Upload, ...], tuple[float, ...], Regi
     )
     at_most = _max_styles()
     gallery.picked = gallery.picked[-at_most:]
-    # A click counts by the combination chosen when it arrives: the page may not be redrawn yet.
+    # The limit is read again when a click arrives: the page may not have been redrawn yet.
     picture_picker(
         "styles", gallery.pictures, gallery.picked, lambda one: gallery.pick(one, _max_styles())
     )
@@ -72,7 +72,7 @@ def pick_styles(slot: Slot) -> tuple[tuple[Upload, ...], tuple[float, ...], Regi
 
 
 def pick_settings() -> tuple[float, Color, int, Model]:
-    """Strength, whose colors, size and model."""
+    """Returns the strength (0 to 1), the kind of colors, the size in pixels and the model."""
     alpha = st.slider("Strength", 0, 100, 100, 5, format="%d %%") / 100
     models = [model for model in MODELS if is_available(model)]
     columns = st.columns(3 if len(models) > 1 else 2)
@@ -118,7 +118,7 @@ def _pick_regions(styles: tuple[Upload, ...], slot: Slot) -> Regions:
 def _uploader(
     gallery: Gallery, what: str, slot: Slot, at_most: int = 1, camera: bool = False
 ) -> None:
-    """Takes pictures from the user's files or camera into a gallery."""
+    """Adds pictures from the user's files or camera to a gallery."""
     # Each upload gives the widgets new keys, and Streamlit then drops the files of the old ones.
     key = f"{what}-{gallery.uploads}"
     files = st.file_uploader(

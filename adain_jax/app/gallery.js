@@ -1,4 +1,4 @@
-// Pictures to pick from. Python knows what is picked; a click only tells it.
+// Shows pictures to pick from. Python keeps the selection; a click only notifies it.
 export default function ({ data, parentElement, setTriggerValue }) {
   const list = parentElement.querySelector("#list");
   list.setAttribute("aria-label", data.label);

@@ -1,4 +1,4 @@
-"""Pictures to pick from: the examples and, as long as a page is open, its user's own."""
+"""Pictures to pick from: the examples, and the user's own while the page is open."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 from adain_jax.app.uploads import Upload, decode_upload
 from adain_jax.images import find_pictures
 
-MAX_OWN = 6  # of a user's own pictures, the last few are kept
+MAX_OWN = 6  # number of a user's own pictures that are kept, the newest
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -18,10 +18,10 @@ class Gallery:
 
     Attributes:
         examples: pictures that come with the project.
-        picked: at least one.
+        picked: the picked pictures, at least one.
         own: the user's own, the newest first.
-        uploads: how often the user uploaded pictures, good or bad.
-        problems: what was wrong with the last upload.
+        uploads: how many times the user has uploaded pictures, including failures.
+        problems: error messages of the last upload.
     """
 
     examples: list[Upload]
@@ -42,13 +42,13 @@ class Gallery:
         return [*self.own, *self.examples]
 
     def add(self, upload: Upload, at_most: int = 1) -> None:
-        """Adds a picture of the user's, and picks it; at most `at_most` stay picked."""
+        """Adds a picture of the user and picks it; at most `at_most` pictures stay picked."""
         self.own = [upload, *(one for one in self.own if one != upload)][:MAX_OWN]
         self.picked = [one for one in self.picked if one in self.pictures and one != upload]
         self.picked = [*self.picked, upload][-at_most:]
 
     def pick(self, digest: str, at_most: int = 1) -> None:
-        """Picks one picture; where several may be picked, adds it to them or takes it out."""
+        """Picks one picture or, if several may be picked, adds it to them or removes it."""
         chosen = [one for one in self.pictures if one.digest == digest]
         if at_most == 1:
             self.picked = chosen or self.picked

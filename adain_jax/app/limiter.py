@@ -1,4 +1,4 @@
-"""A queue: many users, one machine."""
+"""A queue for many users of one machine."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -17,8 +17,8 @@ class Limiter:
     """Lets a few users in at a time, while the others wait in the order in which they came.
 
     Args:
-        slots: how many may be in.
-        waiting: how many may wait; further ones are turned away.
+        slots: how many users may be in at a time.
+        waiting: how many may wait; any more are turned away.
     """
 
     def __init__(self, slots: int, waiting: int):
@@ -29,11 +29,11 @@ class Limiter:
 
     @contextmanager
     def slot(self, on_wait: OnWait) -> Iterator[None]:
-        """Waits for a slot, and holds it for as long as the block takes.
+        """Waits for a slot and holds it while the block runs.
 
         Args:
-            on_wait: called repeatedly with the number of users in front, and finally with 0. If it
-                raises, as Streamlit does when the page was left, the place in the queue is given up.
+            on_wait: called repeatedly with the number of users ahead, and finally with 0. If it
+                raises, as Streamlit does after the page was left, the place in the queue is freed.
 
         Raises:
             BusyError: too many are waiting.
@@ -56,5 +56,5 @@ class Limiter:
                 self._moved.notify_all()
 
     def _ahead(self, place: object) -> int:
-        with self._moved:  # a Condition's lock may be taken twice by one thread
+        with self._moved:  # a Condition's lock is reentrant
             return max(0, self._queue.index(place) + 1 - self.slots)

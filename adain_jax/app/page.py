@@ -1,4 +1,4 @@
-"""The page: what stands where, and what happens when it is touched."""
+"""The page: its layout, and what happens on each interaction."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
-    """One run of the page, from top to bottom, as Streamlit does after every touch."""
+    """Runs the page from top to bottom, as Streamlit does after every interaction."""
     _keep_uploads_in_memory()
     st.set_page_config("Paint a photograph in any style", "🎨", layout="wide")
     st.title("Paint a photograph in any style", anchor=False)
@@ -63,7 +63,7 @@ def main() -> None:
         line.caption(f"{width} x {height} pixels, painted in {rendered.seconds:.2f} s")
         with below:
             _downloads(request, rendered)
-        with after:  # last, so that the downloads are already those of the picture that is seen
+        with after:  # last, so that the downloads never lag behind the picture
             st.image(rendered.pixels, "Painting", "stretch", output_format="JPEG", alt="Painting")
         with strengths:
             _all_strengths(renderer, request)
@@ -75,11 +75,11 @@ def main() -> None:
 
 
 def _keep_uploads_in_memory() -> None:
-    """Raises the size from which Starlette writes uploads to a temporary file, 1 MB by default.
+    """Raises the size, 1 MB by default, above which Starlette writes uploads to a temporary file.
 
-    Nothing but this attribute sets it (as of Starlette 1.10 and Streamlit 1.67), for the whole process,
-    which is the page's own server here. `test_starlette_has_no_setting_for_uploads_in_memory` fails
-    once there is a setting.
+    Workaround: as of Starlette 1.10 and Streamlit 1.67, only this class attribute sets the size. It
+    affects the whole process, which is the page's own server here.
+    `test_starlette_has_no_setting_for_uploads_in_memory` fails once there is a setting.
     """
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
 
@@ -93,13 +93,16 @@ def shared_state() -> SharedState:
 @st.cache_resource(show_spinner=False)
 def _stylizer(model: Model) -> Stylizer:
     stylizer = load_stylizer(model)
-    # Compiles now what the first painting needs, so that it is not counted as time to paint.
+    # Compiles the programs now, so that the first painting's time does not include compilation.
     stylizer(np.zeros((512, 768, 3), np.float32), np.zeros((STYLE_SIZE,) * 2 + (3,), np.float32))
     return stylizer
 
 
 def _status(line: DeltaGenerator) -> OnWait:
-    """Shows on a line of the page what is waited for; ends the run if the page was touched again."""
+    """Returns a function that shows the position in the queue on a line of the page.
+
+    The function also ends the run if the user has interacted with the page again.
+    """
 
     def on_wait(ahead: int) -> None:
         people = "1 person is" if ahead == 1 else f"{ahead} people are"
@@ -109,7 +112,7 @@ def _status(line: DeltaGenerator) -> OnWait:
 
 
 def _photograph(request: RenderRequest) -> RenderRequest:
-    """Shows the photograph; with a brush if regions are painted on it, which the request then has."""
+    """Shows the photograph, or a brush for it; returns the request with the painted regions."""
     if not isinstance(request.regions, BrushedRegions):
         st.image(request.content.preview, "Photograph", "stretch", alt="Photograph")
         return request
@@ -136,7 +139,7 @@ def _downloads(request: RenderRequest, rendered: RenderResult) -> None:
 
 
 def _all_strengths(renderer: Renderer, request: RenderRequest) -> None:
-    """The same in all strengths, small."""
+    """Shows small results with several strengths, if the user asks for them."""
     if st.toggle("Show all strengths"):
         line = st.empty()
         small = [replace(request, alpha=alpha, size=SIZES[0]) for alpha in STRENGTHS]

@@ -1,4 +1,4 @@
-"""Where each style goes: brushed on the photograph, or given by mask pictures."""
+"""The regions of the styles: painted on the photograph, or given by mask pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from adain_jax.app.uploads import Upload
 
 Masks = list[Float[np.ndarray, "h w"]]
 
-MAX_POINTS = 20_000  # of all strokes together
+MAX_POINTS = 20_000  # in all strokes together
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Stroke:
     Attributes:
         style: 1 for the first style and so on, 0 for none.
         width: width of the brush as a fraction of the picture's width.
-        points: (x, y), each from 0 to 1.
+        points: (x, y), as fractions of the picture's width and height.
     """
 
     style: int
@@ -37,7 +37,7 @@ class BrushedRegions:
     strokes: tuple[Stroke, ...] = ()
 
     def masks(self, shape: tuple[int, int], styles: int) -> Masks:
-        """One mask per style of `shape` (height, width), each pixel in at most one."""
+        """One mask of `shape` (height, width) per style, 0 or 1; each pixel is in at most one."""
         height, width = shape
         labels = Image.new("L", (width, height), 1)
         draw = ImageDraw.Draw(labels)
@@ -53,12 +53,12 @@ class BrushedRegions:
 
 @dataclass(frozen=True)
 class MaskedRegions:
-    """Regions by mask pictures, one per style; styles without one share what the others leave."""
+    """Regions from mask pictures, one per style; styles without a mask share the remaining area."""
 
     pictures: tuple[Upload | None, ...]
 
     def masks(self, shape: tuple[int, int], styles: int) -> Masks:
-        """One mask per style of `shape` (height, width).
+        """One mask of `shape` (height, width) per style, in [0, 1].
 
         Raises:
             PictureError: a mask is damaged.
@@ -71,9 +71,10 @@ class MaskedRegions:
 
 
 def parse_strokes(values: Sequence[Any] | None, styles: int) -> BrushedRegions:
-    """Strokes as the browser sends them, [style, width, [x, y, x, y, ...]]; bad ones are left out.
+    """Parses strokes as the browser sends them: [style, width, [x, y, x, y, ...]].
 
-    All numbers are clipped to their ranges; once there are too many points, the rest is left out.
+    Numbers are clipped to their ranges. Invalid strokes, and strokes after the first MAX_POINTS
+    points, are dropped.
     """
     strokes: list[Stroke] = []
     points = 0

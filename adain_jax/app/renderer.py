@@ -1,4 +1,4 @@
-"""Rendering requests: the page without the page."""
+"""Renders requests, independently of the page."""
 
 import time
 from collections.abc import Callable
@@ -20,12 +20,12 @@ from adain_jax.weights import Model
 
 @dataclass(frozen=True)
 class SharedState:
-    """What all users of a server share.
+    """The state that all users of a server share.
 
     Attributes:
-        limiter: lets one picture at a time be decoded or computed: more would be no faster, and memory
-            stays bounded.
-        results: of examples in example styles.
+        limiter: lets one picture at a time be decoded or computed. More at a time would not be
+            faster, and memory stays bounded.
+        results: the results of examples in example styles.
         contents: the users' encoded contents.
     """
 
@@ -35,11 +35,11 @@ class SharedState:
 
 
 class Renderer:
-    """Renders for one user, and keeps what may be used again until the page is left.
+    """Renders requests of one user, and caches what may be reused while the page is open.
 
     Args:
         load: returns the stylizer of a model, the same for all users.
-        shared: what all users share.
+        shared: the state that all users share.
     """
 
     def __init__(self, load: Callable[[Model], Stylizer], shared: SharedState):
@@ -50,7 +50,7 @@ class Renderer:
         self._style = lru_cache(maxsize=32)(self._encode_style)
 
     def render(self, request: RenderRequest, on_wait: OnWait) -> RenderResult:
-        """The result: at once if it is cached, otherwise when it is this user's turn.
+        """Returns the result: at once if it is cached, otherwise when it is this user's turn.
 
         Args:
             request: what to render.
@@ -59,12 +59,13 @@ class Renderer:
         Raises:
             BusyError: too many users are waiting.
             PictureError: a picture is damaged.
+            WeightsError: the model's weights cannot be read.
         """
         results = self._results if request.private else self._shared.results
         if result := results.get(request):
             return result
         with self._shared.limiter.slot(on_wait):
-            # Whoever was in front may have asked for the same.
+            # A user ahead in the queue may have made the same request.
             return results.get(request) or results.put(request, self._render(request))
 
     def _render(self, request: RenderRequest) -> RenderResult:
@@ -96,7 +97,7 @@ class Renderer:
 
 
 def load_stylizer(model: Model) -> Stylizer:
-    """A stylizer with padded shapes for all that the page computes, so that programs stay few."""
+    """Loads a stylizer and plans few padded shapes for all sizes that the page computes."""
     stylizer = Stylizer.load(model)
     shapes = [(size, min(MAX_SIDE, size * 3 // 2 + 8)) for size in SIZES]
     square = max(SIZES), max(SIZES)

@@ -1,4 +1,4 @@
-"""What a user asks for, and what comes of it."""
+"""What a user asks for, and the result."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,8 +12,8 @@ from adain_jax.weights import Model
 
 Color = Literal["none", "coral", "luminance"]
 
-SIZES = (256, 512, 768, 1024)  # of the shorter side of results, in pixels
-STYLE_SIZE = 512  # of the shorter side of style pictures, as by default in infer.py
+SIZES = (256, 512, 768, 1024)  # shorter sides of results in pixels
+STYLE_SIZE = 512  # shorter side of style pictures in pixels, as by default in infer.py
 MAX_STYLES = 4
 
 
@@ -25,10 +25,10 @@ class RenderRequest:
         content: the photograph.
         styles: one, or several to mix or to put into regions.
         regions: where each style goes; without regions, several styles are mixed.
-        style_weights: of each style in the mix; equal ones by default.
+        style_weights: the weight of each style in the mix; equal by default.
         alpha: strength, 0 to 1.
-        color: whose colors: the style's ("none"), or the photograph's, preserved by "coral" or by
-            "luminance".
+        color: whose colors the result has: the style's ("none"), or the photograph's, preserved by
+            the method "coral" or "luminance".
         size: shorter side of the result, in pixels.
         model: "fast" or "vgg19".
     """
@@ -44,13 +44,13 @@ class RenderRequest:
 
     @property
     def private(self) -> bool:
-        """Whether anything in it is a user's own."""
+        """Whether it contains anything of the user's own: pictures or regions."""
         return bool(self.regions) or not all(one.example for one in (self.content, *self.styles))
 
 
 @dataclass(frozen=True)
 class RenderResult:
-    """A result, 8-bit RGB, and how long it took to compute."""
+    """A result, 8-bit RGB, and the seconds that it took to compute."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     seconds: float

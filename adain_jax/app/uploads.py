@@ -14,7 +14,7 @@ from adain_jax.images.dtypes import to_float
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 1 << 26  # 8192 x 8192, checked before anything is decoded
-MAX_SIDE = 1536  # longer side in pixels of everything that is computed
+MAX_SIDE = 1536  # pixels: longer pictures are shrunk before anything is computed
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Upload:
 
     Attributes:
         name: the file's name, which is shown but never opened.
-        data: the file.
-        digest: identifies its bytes.
+        data: the file's bytes.
+        digest: a hash of these bytes.
         preview, thumbnail: JPEGs of it, with shorter sides of about 512 and 96 pixels.
         example: whether it comes with the project.
     """
@@ -55,13 +55,13 @@ class Upload:
         """Its luminance in [0, 1], resized to `shape` (height, width); white is 1.
 
         Raises:
-            PictureError: as `read`.
+            PictureError: it is damaged, or not a picture.
         """
         return to_mask(_load(self.name, self.data, min(shape)), shape)
 
 
 def decode_upload(name: str, data: bytes, *, example: bool = False) -> Upload:
-    """Checks a file by decoding it.
+    """Checks a file by decoding it, and makes its previews.
 
     Raises:
         PictureError: it is too large, damaged, or not a picture.

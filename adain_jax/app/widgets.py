@@ -32,7 +32,7 @@ def picture_picker(
     picked: Sequence[Upload],
     on_pick: Callable[[str], None],
 ) -> None:
-    """Thumbnails; `on_pick` is called with the digest of the one that was clicked."""
+    """Shows thumbnails; `on_pick` is called with the digest of the one that is clicked."""
     key = f"gallery-{label}"
     data = {
         "label": label,
@@ -47,9 +47,10 @@ def picture_picker(
 
 
 def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list[Any]:
-    """The photograph to paint regions on, beginning with `strokes`; returns the current strokes.
+    """Shows the photograph to paint regions on, with `strokes`; returns the current strokes.
 
-    Each is [style, width, [x, y, x, y, ...]] as the browser sends it, see `regions.parse_strokes`.
+    Strokes are [style, width, [x, y, x, y, ...]] as the browser sends them: see
+    `regions.parse_strokes`.
     """
     names = ["leave as it is", *(style.stem for style in styles)]
     key = "-".join(["brush", content.digest, *(style.digest for style in styles)])
@@ -64,7 +65,7 @@ def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list
 
 
 def escape(text: str) -> str:
-    """Text, such as a file's name, for Markdown, none of it read as markup."""
+    """Escapes text, such as a file name, so that Markdown shows it as it is."""
     return re.sub(r"([^\w\s])", r"\\\1", text)
 
 

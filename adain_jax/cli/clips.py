@@ -1,4 +1,4 @@
-"""What `infer.py` does with clips: videos, and GIFs and folders of frames where clips are asked for."""
+"""The part of `infer.py` that stylizes clips: videos, animated GIFs and folders of frames."""
 
 import signal
 import sys
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ClipRun:
-    """One call of `infer.py` for clips: each is stylized from its first frame to its last.
+    """One run of `infer.py` on clips. Each clip is stylized from its first frame to its last.
 
     Raises:
         UsageError: PyAV is not installed.
@@ -44,10 +44,10 @@ class ClipRun:
         self._contents = report.found(found, report.contents)
 
     def make_jobs(self, styles: list[Source]) -> list[Job]:
-        """All that there is to do.
+        """Returns all jobs of this run.
 
         Raises:
-            UsageError: the numbers of contents and styles do not go with the options.
+            UsageError: the numbers of contents and styles do not match the options.
         """
 
         def suffix(source: Source) -> str:
@@ -61,7 +61,7 @@ class ClipRun:
         return make_jobs(self._contents, styles, self._options, suffix, files=WRITABLE)
 
     def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
-        """Does the jobs, one after the other; what fails is noted in the report."""
+        """Runs the jobs one after another; failures are recorded in the report."""
         ready = list(self._open(jobs, styles))
         with _ended_by_sigterm(), progress_bar(sum(clip.count for _, clip in ready)) as advance:
             for job, clip in ready:
@@ -74,8 +74,8 @@ class ClipRun:
                     self._report.job_ended(job, None)
 
     def _open(self, jobs: list[Job], styles: Styles) -> Iterator[tuple[Job, "Clip"]]:
-        """The jobs that can be done, with their clips."""
-        from adain_jax.video import open_clip  # not at the top: it is an extra
+        """Yields each job that can be done, with its opened clip."""
+        from adain_jax.video import open_clip  # not at the top: PyAV is an optional extra
 
         options = self._options
         for content, group in groupby(jobs, lambda job: job.content):
@@ -104,7 +104,7 @@ class ClipRun:
         stylizer: Stylizer,
         advance: Advance,
     ) -> None:
-        from adain_jax.video import stylize_clip, writing  # not at the top: it is an extra
+        from adain_jax.video import stylize_clip, writing  # not at the top: PyAV is an extra
 
         def count(frames: int) -> None:
             self._report.frames += frames
@@ -131,7 +131,7 @@ class ClipRun:
             )
 
     def _style_over_time(self, styles: list[Style]) -> Callable[[float], Style]:
-        """The style at each second of a clip: always the same, or fading from one to the next."""
+        """Returns the style as a function of seconds: constant, or fading between styles."""
         schedule, weights = self._options.style_schedule, self._options.style_weights
         if schedule:
             numbers = np.arange(len(styles))
@@ -145,7 +145,7 @@ class ClipRun:
         return lambda second: style
 
     def _frame_suffix(self, source: Source) -> str:
-        """How the numbered frames of a result end, if it is a folder of them."""
+        """The suffix of the numbered frames if the result is a folder of frames, otherwise ''."""
         options = self._options
         assert options.output
         if options.output.suffix.lower() in WRITABLE and not options.output.is_dir():
@@ -157,7 +157,7 @@ class ClipRun:
 
 @contextmanager
 def _ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the program as Ctrl-C does, so that nothing half-written stays behind."""
+    """Makes SIGTERM raise SystemExit, so that partially written files are removed."""
 
     def end(number: int, _frame: object) -> None:
         sys.exit(128 + number)

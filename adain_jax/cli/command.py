@@ -1,4 +1,4 @@
-"""How every command ends: with one line for an expected failure, a traceback only with --debug."""
+"""Runs a command and turns its failure into one line, or into a traceback with --debug."""
 
 import atexit
 import gc
@@ -9,8 +9,11 @@ from adain_jax.errors import AdainError, UsageError
 
 
 def run(command: Callable[[], int | None], *, debug: bool) -> None:
-    """Runs a command and exits with its code: 0 or what it returns, 1 on failure, 2 on bad usage."""
-    # Otherwise Python looks for garbage among everything imported before it ends, for half a second.
+    """Runs a command and exits with its return value, or 0 if that is None.
+
+    The exit code is 1 on failure, 2 on bad usage and 130 after Ctrl-C.
+    """
+    # Without this, the garbage collection of all imported modules at exit takes half a second.
     atexit.register(gc.freeze)
     try:
         code = command() or 0

@@ -24,16 +24,16 @@ class Options:
     """
 
     source: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")] = None
-    """A .pth, .t7, .npz, .h5, .safetensors or .caffemodel file with an encoder or a decoder; which of
-    the two is detected."""
+    """A .pth, .t7, .npz, .h5, .safetensors or .caffemodel file with an encoder or a decoder; the
+    kind is detected."""
     download: bool = False
     """Download the encoder from the paper's authors (80 MB) instead of reading SRC."""
     output: Path | None = None
     """The file to write; by default one in the user's data folder, where infer.py looks for it."""
     convention: Literal["unit", "torchvision", "caffe", "caffe-rgb"] | None = None
-    """The input that the source's encoder expects, where the names of its layers do not tell. unit: RGB
-    in 0..1; torchvision: RGB less ImageNet's mean, over its standard deviation; caffe: BGR in 0..255
-    less the mean; caffe-rgb: the same in RGB order."""
+    """The input that the source's encoder expects, if the names of its layers do not tell. unit:
+    RGB in 0..1; torchvision: RGB in 0..1, normalized by ImageNet's mean and standard deviation;
+    caffe: BGR in 0..255 minus the mean; caffe-rgb: the same in RGB order."""
     normalize: Path | None = None
     """Scale every filter of the encoder to a mean activation of 1 over this folder of photographs."""
     debug: bool = False
@@ -41,7 +41,7 @@ class Options:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; exits with 0, 1 (the weights cannot be converted) or 2 (bad usage)."""
+    """Runs the command; exits with 0, 1 (the weights cannot be converted) or 2 (bad usage)."""
     options = tyro.cli(
         Options, prog="convert_vgg.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
     )
@@ -86,7 +86,7 @@ def _read(source: Path, options: Options) -> "Converted":
 
 
 def _probe(converted: "Converted") -> "Means":
-    """The encoder's mean activations on a picture that is built in."""
+    """The encoder's mean activations on a built-in picture."""
     from adain_jax.convert.activations import mean_activations, probe_picture
 
     return mean_activations(converted.layers, [probe_picture()])

@@ -7,15 +7,15 @@ from adain_jax.cli.jobs import Job, Source
 from adain_jax.images import Pixels, save_picture
 from adain_jax.images.contact_sheet import contact_sheet, shrink
 
-MAX_CELLS = 12  # contents, and styles
+MAX_CELLS = 12  # at most this many rows and this many columns
 
 
 class Grid:
     """Collects small versions of results; contents are rows and styles columns.
 
     Args:
-        contents, styles: the inputs, of which the first MAX_CELLS are shown.
-        mixed: whether each content has one result, of all styles together.
+        contents, styles: the inputs; only the first MAX_CELLS of each are shown.
+        mixed: whether each content has a single result that combines all styles.
     """
 
     def __init__(self, contents: Sequence[Source], styles: Sequence[Source], *, mixed: bool):
@@ -26,20 +26,20 @@ class Grid:
         self._results: dict[tuple[Source, Source], Pixels] = {}
 
     def add(self, job: Job, content: Pixels, result: Pixels) -> None:
-        """Keeps a small version of a result, if it is among the first."""
+        """Keeps small versions of a content and its result, if both belong to the sheet."""
         if job.content in self._contents and job.styles[0] in self._styles:
             self._photographs[job.content] = shrink(content)
             self._results[job.content, job.styles[0]] = shrink(result)
 
     def write(self, folder: Path, style_picture: Callable[[Source], Pixels | None]) -> None:
-        """Writes grid.png, if there is anything in it.
+        """Writes grid.png, unless there are no results.
 
         Args:
-            folder: where to.
-            style_picture: gives a style's picture, if it has one.
+            folder: the folder to write to.
+            style_picture: returns a style's picture, or None if the style has none.
 
         Raises:
-            PictureError: it cannot be written.
+            PictureError: grid.png cannot be written, or `style_picture` fails.
         """
         if not self._results:
             return

@@ -1,8 +1,8 @@
 """`infer.py`: stylize pictures, folders of pictures, whole data sets, and clips.
 
-The way of a picture: `infer_options` checks what is asked for; `jobs` finds the inputs and names the
-results; `styles` encodes each style once; `pictures` (or `clips`) hands the contents to the engine and
-writes what comes back; `report` says what became of everything.
+The modules in the order of the work: `infer_options` checks the options; `jobs` finds the inputs
+and names the results; `styles` encodes each style once; `pictures` (or `clips`) passes the contents
+to the engine and writes the results; `report` records every outcome.
 """
 
 import sys
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; exits with 0, 1 (something failed, the rest was done) or 2 (bad usage)."""
+    """Runs the command; exits with 0, 1 (something failed, the rest was done) or 2 (bad usage)."""
     options = tyro.cli(
         Options, prog="infer.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
     )
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
 def _infer(options: Options) -> int:
     timing = Timing()
     check(options)
-    # Not at the top: it waits for JAX, and --help must not.
+    # Not at the top: it imports JAX, which would slow down --help.
     from adain_jax.cli.report import Report
 
     report = Report()

@@ -1,4 +1,4 @@
-"""The options of `infer.py`, and which of them fit together."""
+"""The options of `infer.py`, and the checks that they fit together."""
 
 import math
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import tyro
 
 from adain_jax.errors import UsageError
 
-# Other imports of this project stand in the functions that need them: they wait for NumPy, Pillow or
-# JAX, and --help must not.
+# Other modules of this project are imported inside the functions that need them: they import NumPy,
+# Pillow or JAX, which would slow down --help.
 
 _Many = tyro.conf.arg(metavar="PATH [PATH ...]")
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
@@ -42,7 +42,7 @@ class Options:
     """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
     `convert_vgg.py --download` provides once; distilled is an experiment that needs --network."""
     network: _File = None
-    """Weights of fast or distilled, as train.py writes them; by default those that ship."""
+    """Weights of fast or distilled, written by train.py; by default those that ship."""
     encoder: _File = None
     """Encoder weights of vgg19; by default those that convert_vgg.py wrote."""
     decoder: _File = None
@@ -59,7 +59,7 @@ class Options:
     style_weights: Annotated[tuple[float, ...], tyro.conf.arg(metavar="W [W ...]")] = ()
     """Mix all styles into one, with these weights."""
     style_schedule: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = ()
-    """For clips: fade from style to style; the time in seconds at which each one is reached."""
+    """For clips: fade from style to style, reaching them at these times, in seconds."""
     stabilize: bool = False
     """For clips: reduce flicker."""
     fps: float | None = None
@@ -68,8 +68,8 @@ class Options:
     """One mask picture per style, white where that style goes. Pixels outside all masks keep the
     content."""
     preserve_color: Literal["none", "coral", "luminance"] = "none"
-    """How to keep the content's colors: coral gives the style picture the content's colors first;
-    luminance takes only the luminance of the result."""
+    """How to keep the content's colors. coral: recolor the style picture like the content before it
+    is encoded; luminance: take only the luminance from the result."""
 
     content_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """Shorter side of the contents in pixels; 0 keeps their size. By default 512 for pictures and 0 for
@@ -83,10 +83,10 @@ class Options:
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the convolutions; statistics are always float32."""
     tile: Annotated[int | Literal["auto", "off"], tyro.conf.arg(metavar="auto|INT|off")] = "auto"
-    """Side in pixels of the tiles in which large pictures are computed; the result is that of one
-    piece. auto chooses it by the free memory; off computes every picture in one piece."""
+    """Side in pixels of the tiles in which large pictures are computed; tiles do not change the
+    result. auto chooses the side from the free memory; off computes every picture in one piece."""
     no_compilation_cache: bool = False
-    """Do not keep compiled programs in the user's cache folder, which makes later starts slower."""
+    """Do not keep compiled programs in the user's cache folder. Later starts are slower then."""
 
     format: Literal["jpg", "png", "webp", "tiff", "mp4", "mkv", "webm", "gif"] | None = None
     """File format of results in a folder; by default that of the content. With jpg, png, webp or tiff,
@@ -94,11 +94,11 @@ class Options:
     quality: int = 95
     """Quality of JPEG, WebP and video, from 1 to 100."""
     overwrite: bool = False
-    """Replace existing files, which are an error otherwise."""
+    """Replace existing files. They are an error unless this or --skip-existing is given."""
     skip_existing: bool = False
     """Keep existing files and write the others, for example to resume an interrupted run."""
     alpha_channel: Literal["white", "keep"] = "white"
-    """Lay transparent contents on white, or keep their transparency."""
+    """Put transparent contents on a white background, or keep their transparency."""
     max_pixels: int = 1 << 28
     """Refuse pictures with more pixels than this."""
 
@@ -115,16 +115,16 @@ class Options:
 
 
 def flag(name: str) -> str:
-    """How an option is given on the command line."""
+    """The command-line flag of an option."""
     return f"--{name.replace('_', '-')}"
 
 
 def is_for_clips(options: Options) -> bool:
-    """Whether a call of `infer.py` is about clips, not pictures.
+    """Whether a run of `infer.py` stylizes clips rather than pictures.
 
-    Videos are known by their suffix. GIFs and folders are clips where the result is one (--output is a
-    video or GIF, --format is mp4, mkv, webm or gif) and where an option is given that is for clips
-    only; otherwise they are a picture and a folder of pictures.
+    Videos are recognized by their suffix. GIFs and folders are clips if the result is a clip
+    (--output is a video or GIF, or --format is mp4, mkv, webm or gif) or if an option for clips
+    only is given. Otherwise they are pictures and folders of pictures.
     """
     from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
 
@@ -143,10 +143,10 @@ def is_for_clips(options: Options) -> bool:
 
 
 def check(options: Options) -> None:
-    """Checks all that can be told from the options alone.
+    """Checks everything that depends on the options alone.
 
     Raises:
-        UsageError: they do not fit together.
+        UsageError: options are missing, out of range, or do not fit together.
     """
     if not options.style and not options.style_file:
         raise UsageError("--style or --style-file is missing")

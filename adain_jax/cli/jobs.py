@@ -1,4 +1,4 @@
-"""What `infer.py` is to do: which contents meet which styles, and what the results are called."""
+"""The jobs of `infer.py`: which contents get which styles, and the names of the results."""
 
 import glob
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
@@ -14,11 +14,11 @@ from adain_jax.images import SUFFIXES, PictureError, find_pictures, writable_for
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """An input, which is itself and no other, even where both are one file.
+    """An input. It equals only itself, even if another input is the same file.
 
     Attributes:
         path: the file, or a folder of frames.
-        relative: the path below the folder or glob that it was found in.
+        relative: its path relative to the folder or glob that it was found in.
     """
 
     path: Path
@@ -26,13 +26,13 @@ class Source:
 
     @property
     def name(self) -> str:
-        """What results call it."""
+        """Its name in the file names of results."""
         return self.relative.stem
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One result: a content in one style, or in several that are mixed or have regions each."""
+    """One result: a content in one style, or in several that are mixed or used by region."""
 
     content: Source
     styles: tuple[Source, ...]
@@ -42,9 +42,9 @@ class Job:
 def expand(
     patterns: Iterable[Path], *, suffixes: Set[str] = SUFFIXES, whole_folders: bool = False
 ) -> Iterator[Source | PictureError]:
-    """The inputs behind files, folders (recursively) and globs; an error where there are none.
+    """Yields the inputs of files, folders (recursively) and globs, or an error if there are none.
 
-    Globs find files with one of the `suffixes`. A folder can also stand for itself, as one source.
+    Globs find files with one of the `suffixes`. With `whole_folders`, a folder is one source.
     """
     for pattern in patterns:
         text = str(pattern)
@@ -81,16 +81,17 @@ def make_jobs(
     *,
     files: Set[str] = SUFFIXES,
 ) -> list[Job]:
-    """All jobs, content by content, each with a file of its own.
+    """Returns all jobs, content by content, each with its own output file.
 
-    With one result, --output may be a file, if its suffix is one of `files`. Otherwise it is a folder,
-    and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`, with the suffix
-    that `suffix` gives for the content; several styles together are called `mix`. Where two results
-    would get one name (letter case apart), the later ones get `_2`, `_3` and so on, in the order of the
-    inputs.
+    For a single result, --output may be a file with one of the suffixes `files`. Otherwise it is a
+    folder, and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`, where
+    `suffix` gives the suffix for the content. Several combined styles are called `mix`. If results
+    would have the same name (ignoring case), the later ones get `_2`, `_3` and so on, in the order
+    of the inputs.
 
     Raises:
-        UsageError: the numbers of contents and styles do not go with the options.
+        UsageError: --output is one file for several results, or the numbers of contents and styles
+            do not match the options.
     """
     pairs = _pair(contents, styles, options)
     output = options.output or Path()
@@ -110,7 +111,7 @@ def make_jobs(
 def _pair(
     contents: Sequence[Source], styles: Sequence[Source], options: Options
 ) -> list[tuple[Source, tuple[Source, ...]]]:
-    """Which content meets which styles: all of them, one by one, unless an option says otherwise."""
+    """Pairs contents with styles: all with all, unless an option says otherwise."""
     together = False
     for name in ("style_weights", "style_schedule", "mask"):
         given = len(getattr(options, name))
@@ -140,7 +141,10 @@ def _pair(
 
 
 def distinct(stem: str, ending: str, taken: set[str]) -> str:
-    """A name not yet taken, letter case apart: `stem`, or with `_2`, `_3`, ...; it is taken then."""
+    """Returns a name that is not in `taken` (ignoring case), and adds it to `taken`.
+
+    The name is `stem`, followed by `_2`, `_3`, ... if necessary, and by `ending`.
+    """
     name, number = f"{stem}{ending}", 1
     while name.casefold() in taken:
         number += 1
@@ -150,7 +154,7 @@ def distinct(stem: str, ending: str, taken: set[str]) -> str:
 
 
 def own_suffix(path: Path) -> str:
-    """The suffix of a picture's result: its own, or .png where that cannot be written."""
+    """The suffix of a picture's result: its own, or .png if that is .gif or cannot be written."""
     try:
         writable_format(path)
     except PictureError:

@@ -1,4 +1,4 @@
-"""What `infer.py` does with pictures: they are handed to the engine, and its results are written."""
+"""The part of `infer.py` that stylizes pictures: it feeds the engine and writes the results."""
 
 from collections.abc import Iterator
 from itertools import groupby
@@ -27,11 +27,11 @@ from adain_jax.inference.inputs import Request, make_request
 from adain_jax.inference.stream import prefetch, write_behind
 from adain_jax.inference.stylizer import Stylizer
 
-JobRequest = Request[tuple[Job, Pixels]]  # the content with its transparency, if that is kept
+JobRequest = Request[tuple[Job, Pixels]]  # the content has 4 channels if alpha is kept
 
 
 class PictureRun:
-    """One call of `infer.py` for pictures."""
+    """One run of `infer.py` on pictures."""
 
     def __init__(self, options: Options, report: Report):
         self._options = options
@@ -44,10 +44,10 @@ class PictureRun:
         }
 
     def make_jobs(self, styles: list[Source]) -> list[Job]:
-        """All that there is to do.
+        """Returns all jobs of this run.
 
         Raises:
-            UsageError: the numbers of contents and styles do not go with the options.
+            UsageError: the numbers of contents and styles do not match the options.
         """
 
         def suffix(source: Source) -> str:
@@ -57,9 +57,10 @@ class PictureRun:
         return make_jobs(self._contents, styles, self._options, suffix)
 
     def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
-        """Does the jobs; what fails is noted in the report.
+        """Runs the jobs; failures are recorded in the report.
 
-        The contents are read ahead and the results written behind; only a few are in memory.
+        Contents are read and results are written in the background; only a few are in memory at a
+        time.
         """
         options = self._options
         mixed = bool(options.style_weights or options.mask)
@@ -90,7 +91,7 @@ class PictureRun:
             grid.write(output if output.is_dir() else output.parent, styles.picture)
 
     def _plan(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> dict[Source, list[Job]]:
-        """The jobs of each content that can be done, as far as styles and the files' headers tell."""
+        """The jobs of each content that look feasible from the styles and the file headers."""
         of_content = {content: list(own) for content, own in groupby(jobs, lambda j: j.content)}
         sizes: list[Size] = []
         ready: dict[Source, list[Job]] = {}
@@ -115,7 +116,7 @@ class PictureRun:
         stylizer: Stylizer,
         advance: Advance,
     ) -> Iterator[JobRequest]:
-        """What the engine is to do: each content is read once, ahead of its jobs."""
+        """Yields the requests to the engine; each content is read once, before its jobs."""
         for content, future in prefetch(self._read, of_content, depth=2 * stylizer.batch_size):
             try:
                 pixels = future.result()
@@ -126,7 +127,7 @@ class PictureRun:
             for job in of_content[content]:
                 try:
                     request = self._request(job, pixels, styles, stylizer)
-                except PictureError as error:  # in a mask, or in a style picture
+                except PictureError as error:  # a mask or a style picture is damaged
                     self._report.job_ended(job, error)
                     advance(1)
                 else:
@@ -139,7 +140,7 @@ class PictureRun:
         return make_request((job, pixels), colors, style, self._options.alpha, masks=masks or None)
 
     def _finish(self, request: JobRequest, result: Pixels, grid: Grid | None) -> Pixels:
-        """A result with the colors and the transparency that its content is to keep."""
+        """A result with its content's colors and transparency, where the options keep them."""
         job, pixels = request.key
         if self._options.preserve_color == "luminance":
             result = keep_chroma_of_bytes(pixels[..., :3], result)

@@ -11,7 +11,7 @@ Advance = Callable[[int], None]
 
 @contextmanager
 def progress_bar(total: int) -> Iterator[Advance]:
-    """A progress bar on a terminal, nothing elsewhere; gives the function that advances it."""
+    """Shows a progress bar if stderr is a terminal; yields the function that advances it."""
     console = Console(stderr=True)
     columns = ("stylizing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

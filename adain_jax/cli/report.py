@@ -1,4 +1,4 @@
-"""What became of every input and result of `infer.py`."""
+"""The report of `infer.py` on every input and result."""
 
 import json
 import sys
@@ -17,25 +17,32 @@ from adain_jax.images import PictureError, TooManyPixelsError
 
 @dataclass
 class Report:
-    """The outcome of every input and result."""
+    """The outcome of every input and result.
+
+    Attributes:
+        contents, styles: the outcome of each input, by its path.
+        outputs: one entry for each result, as in the JSON file.
+        failures: how many errors were reported.
+        seconds: how long the run took, see `timed`.
+    """
 
     contents: dict[str, str] = field(default_factory=dict)
     styles: dict[str, str] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)
     failures: int = 0
     frames: int = 0
-    """How many frames of clips were stylized."""
+    """How many frames of clips have been stylized."""
     seconds: float = 0.0
 
     def fail(self, error: Exception | str) -> None:
-        """Counts a failure and says it at once."""
+        """Counts a failure and prints it immediately."""
         self.failures += 1
         print(f"failed: {_describe(error)}", file=sys.stderr)
 
     def found(
         self, inputs: Iterable[Source | PictureError], outcomes: dict[str, str]
     ) -> list[Source]:
-        """Notes inputs in `contents` or `styles`; says what is wrong with those that are not there."""
+        """Returns the inputs that were found and adds them to `outcomes`; reports the errors."""
         sources = []
         for found in inputs:
             if isinstance(found, PictureError):
@@ -46,7 +53,7 @@ class Report:
         return sources
 
     def without_existing(self, jobs: Iterable[Job], options: Options) -> list[Job]:
-        """The jobs whose file is not there yet, or may be replaced; notes the others."""
+        """Returns the jobs whose file does not exist yet or may be replaced; records the others."""
         kept = []
         for job in jobs:
             if options.overwrite or not job.output.exists():
@@ -60,19 +67,19 @@ class Report:
         return kept
 
     def content_failed(self, content: Source, jobs: Iterable[Job], error: Exception) -> None:
-        """Notes that a content cannot be used, and so none of its jobs be done."""
+        """Records that a content cannot be used, so that all its jobs fail."""
         self.contents[str(content.path)] = _describe(error)
         self.fail(error)
         for job in jobs:
             self.result(job, "failed", _describe(error))
 
     def style_failed(self, style: Source, error: Exception) -> None:
-        """Notes that a style cannot be used."""
+        """Records that a style cannot be used."""
         self.styles[str(style.path)] = _describe(error)
         self.fail(error)
 
     def job_ended(self, job: Job, error: Exception | None) -> None:
-        """Notes that a job is done, or says why it failed."""
+        """Records that a job is done, or why it failed."""
         if error:
             self.result(job, "failed", _describe(error))
             self.fail(error)
@@ -81,7 +88,7 @@ class Report:
             self.contents[str(job.content.path)] = "stylized"
 
     def result(self, job: Job, outcome: str, error: str | None = None) -> None:
-        """Notes what became of a job."""
+        """Records the outcome of a job."""
         entry = {
             "output": str(job.output),
             "content": str(job.content.path),
@@ -92,7 +99,7 @@ class Report:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Counts the seconds that the block takes, to the end or to where it fails."""
+        """Measures the seconds that the block takes, even if it fails."""
         start = time.perf_counter()
         try:
             yield
@@ -104,7 +111,7 @@ class Report:
         return sum(entry["outcome"] == outcome for entry in self.outputs)
 
     def summary(self) -> str:
-        """One line for the end."""
+        """One line to print at the end."""
         done = self.count("done")
         parts = [f"{done} stylized in {self.seconds:.1f} s"]
         if done:
@@ -129,7 +136,7 @@ class Report:
 
 
 def _describe(error: Exception | str) -> str:
-    """An error in words, with the option of `infer.py` that helps, where there is one."""
+    """The message of an error, with the option of `infer.py` that helps, if there is one."""
     if isinstance(error, TooManyPixelsError):
         return f"{error} (--max-pixels raises it)"
     return str(error)

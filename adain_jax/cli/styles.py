@@ -1,4 +1,4 @@
-"""The styles of a call of `infer.py`: each encoded or loaded once, saved, and mixed for a job."""
+"""The styles of a run of `infer.py`: encoded or loaded once, saved, and combined for each job."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -19,10 +19,10 @@ from adain_jax.style import Style, StyleError, mix
 
 
 class Styles:
-    """The styles of a call.
+    """The styles of a run.
 
     Attributes:
-        sources: pictures, then files saved by --save-style.
+        sources: style pictures, then style files written by --save-style.
         encoded: the style of each source that could be read.
     """
 
@@ -36,9 +36,9 @@ class Styles:
         self._cached_picture = lru_cache(maxsize=32)(self._read)
 
     def encode(self, stylizer: Stylizer, jobs: Iterable[Job]) -> None:
-        """Encodes each style picture that a job needs, or all that are to be saved, and loads files.
+        """Encodes the style pictures that jobs need, or all if styles are saved; loads style files.
 
-        With --preserve-color coral, pictures have another style for each content: see `for_job`.
+        With --preserve-color coral, the style of a picture depends on the content: see `for_job`.
 
         Raises:
             UsageError: --save-style names one file for several styles.
@@ -65,12 +65,12 @@ class Styles:
             self._save(save_to, stylizer.encoder_id)
 
     def are_ready(self, job: Job) -> bool:
-        """Whether all styles of a job could be read, as far as they were."""
+        """Whether all styles of a job are encoded; with coral, `for_job` reads them later."""
         coral = self._options.preserve_color == "coral"
         return coral or all(source in self.encoded for source in job.styles)
 
     def for_job(self, job: Job, content: Pixels, stylizer: Stylizer) -> Style:
-        """The style of a picture's job: one, a mix, or one per region, leaves (r, c).
+        """The style of a picture's job: leaves (c,) for one or a mix, (r, c) for one per region.
 
         Raises:
             PictureError: with --preserve-color coral, a style picture cannot be read.
@@ -84,7 +84,7 @@ class Styles:
         return Style.stack(styles) if self._options.mask else styles[0]
 
     def picture(self, source: Source) -> Pixels | None:
-        """A style's picture; None for one from a file.
+        """The picture of a style, or None for a style file.
 
         Raises:
             PictureError: it cannot be read.
@@ -99,7 +99,7 @@ class Styles:
 
     def _recolored(self, job: Job, content: Pixels, stylizer: Stylizer) -> list[Style]:
         """The styles of a job's pictures in the colors of the content."""
-        # Of a few million pixels, which are enough.
+        # A few million pixels are enough for the color statistics.
         sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
         colors = to_float(sparse)
         pictures = [to_float(self._cached_picture(source)) for source in job.styles]

@@ -1,22 +1,22 @@
-"""Where the time of a call goes, for --timing."""
+"""Measures the phases of a run, for --timing."""
 
 import time
 from itertools import pairwise
 
 
 class Timing:
-    """The parts of a call and when each one ended, from the start of the process."""
+    """The phases of a run and when each one ended. The first begins with the process."""
 
     def __init__(self) -> None:
         self.parts: list[tuple[str, float]] = []
         self.mark("start")
 
     def mark(self, name: str) -> None:
-        """A part has ended here."""
+        """Records that a phase ends now."""
         self.parts.append((name, time.time()))
 
     def summary(self) -> str:
-        """One line for the end."""
+        """One line to print at the end."""
         began = start_of_process()
         times = [began, *(moment for _, moment in self.parts)]
         parts = [
@@ -27,10 +27,11 @@ class Timing:
 
 
 def start_of_process() -> float:
-    """In seconds, as `time.time` counts them."""
-    import psutil  # not at the top: --help does not wait for it
+    """When this process started, in seconds since the epoch, like `time.time`."""
+    import psutil  # not at the top: it would slow down --help
 
     start = psutil.Process().create_time()
-    if hasattr(time, "CLOCK_BOOTTIME"):  # Linux rounds the time of booting to seconds
+    # Linux rounds the boot time, which psutil adds, to seconds: replace it by the exact one.
+    if hasattr(time, "CLOCK_BOOTTIME"):
         start += time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - psutil.boot_time()
     return start

@@ -1,4 +1,4 @@
-"""`train.py`: train a decoder."""
+"""`train.py`: trains a decoder or a light network."""
 
 import tyro
 
@@ -7,7 +7,7 @@ from adain_jax.training.config import Config
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; exits with 0 (done, or stopped by a signal and saved), 1 or 2 (bad usage)."""
+    """Runs the command; exits with 0 (done, or stopped by a signal), 1 or 2 (bad usage)."""
     config = tyro.cli(
         Config, prog="train.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
     )

@@ -1,1 +1,1 @@
-"""The engine: batched inference on pictures of any size, in tiles where memory asks for it."""
+"""The engine: batched inference on pictures of any size, in tiles if memory requires it."""

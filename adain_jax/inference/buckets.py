@@ -1,8 +1,8 @@
 """Buckets: the few padded shapes in which pictures of many sizes are computed.
 
-XLA compiles one program per shape. Pictures of 500 different sizes therefore lie in the top left
-corners of arrays of at most `limit` different shapes (plus a few if ever larger pictures turn up
-later). The layers are told the valid sizes and give the same result as without padding, see
+XLA compiles one program per shape. Pictures of 500 different sizes are therefore put into the top
+left corners of arrays of at most `limit` different shapes (plus a few if larger and larger pictures
+follow). The layers take the valid sizes and give the same result as without padding: see
 `adain_jax.nn.valid_size`.
 """
 
@@ -14,20 +14,22 @@ import numpy as np
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-MULTIPLE = 8  # padded shapes are multiples of it, the networks' coarsest stride
+MULTIPLE = 8  # padded shapes are multiples of the networks' coarsest stride
 
-# What one more program is worth, in padded pixels: about the time of compiling it on CPU.
+# The cost of one more program, in padded pixels: about the time to compile it on CPU.
 PIXELS_PER_PROGRAM = 512 * 512
 
 
 class Buckets:
     """Chooses a padded shape for every picture size.
 
-    `plan` with all sizes that will come wastes least. Sizes that were not planned go into a shape
-    that is there already if that wastes little, or once there are `limit` shapes.
+    Calling `plan` with all expected sizes wastes the least. A size that was not planned goes into
+    an existing shape that holds it if that wastes little or if there are `limit` shapes already;
+    otherwise it gets a new shape.
 
     Attributes:
-        shapes: the padded shapes chosen so far.
+        limit: how many shapes to choose, if all sizes fit into them.
+        shapes: the padded shapes chosen so far, height and width in pixels.
     """
 
     def __init__(self, limit: int = 8):
@@ -37,7 +39,7 @@ class Buckets:
         self._rows: dict[Size, int] = {}
 
     def plan(self, sizes: Iterable[Size]) -> None:
-        """Chooses shapes for pictures of these sizes, so that all together waste little.
+        """Chooses shapes for pictures of these sizes (one per picture) that waste little in total.
 
         Sizes are merged in pairs, each time the pair whose common shape adds the fewest padded
         pixels, until the shapes are few enough and the next merge would cost more than a program.
@@ -46,7 +48,7 @@ class Buckets:
         if not counts or len(self.shapes) >= self.limit:
             return
         step, groups = MULTIPLE, Counter[Size]()
-        while not groups or len(groups) > 128:  # pairs are compared: keep the rounded sizes few
+        while not groups or len(groups) > 128:  # limits the number of pairs to compare
             groups = Counter()
             for size, count in counts.items():
                 groups[_round_up(size, step)] += count
@@ -57,17 +59,17 @@ class Buckets:
             self._bucket_of[size] = self._smallest_holding(size)
 
     def bucket_for(self, size: Size) -> Size:
-        """The padded shape for a picture of this size; a new one if none will do."""
+        """Returns the padded shape for a picture of this size; adds one if none is suitable."""
         if size not in self._bucket_of:
             self._bucket_of[size] = self._existing_bucket(size) or self._open(size)
         return self._bucket_of[size]
 
     def rows_for(self, shape: Size, pictures: int) -> int:
-        """How many rows the batch has that computes so many pictures in this padded shape.
+        """Returns the number of rows of a batch for this many pictures in this padded shape.
 
-        A power of two, so that programs stay few. The first batch that is smaller than the one before
-        it is filled up to that one's rows: it is most likely the last of many, which is not worth a
-        program of its own.
+        It is a power of two, so that there are few programs. The first batch that is smaller than
+        the one before it gets as many rows as that one: it is most likely the last of many, which
+        is not worth another program.
         """
         own = power_of_two(pictures)
         rows = max(own, self._rows.get(shape, own))
@@ -75,7 +77,7 @@ class Buckets:
         return rows
 
     def _existing_bucket(self, size: Size) -> Size | None:
-        """A shape that is there already and will do."""
+        """An existing shape that is suitable for this size, or None."""
         if size in self._bucket_of:
             return self._bucket_of[size]
         full = len(self.shapes) >= self.limit
@@ -87,7 +89,8 @@ class Buckets:
 
     def _open(self, size: Size) -> Size:
         height, width = _round_up(size, MULTIPLE)
-        if len(self.shapes) >= self.limit:  # hold all yet seen, so that growing sizes open few more
+        # Beyond the limit, hold all sizes seen so far: growing sizes then add few more shapes.
+        if len(self.shapes) >= self.limit:
             height, width = (
                 MULTIPLE * power_of_two(-(-max(sides) // MULTIPLE))
                 for sides in zip(size, *self.shapes, strict=True)

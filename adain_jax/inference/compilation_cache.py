@@ -1,4 +1,4 @@
-"""The cache of compiled programs, kept between runs in the user's own folder."""
+"""The cache of compiled programs, which is kept between runs in the user's cache folder."""
 
 import os
 from pathlib import Path
@@ -10,10 +10,11 @@ MAX_CACHE_BYTES = 1 << 30
 
 
 def enable_compilation_cache() -> None:
-    """Lets JAX keep compiled programs in the user's own cache folder, of at most 1 GiB.
+    """Makes JAX keep at most 1 GiB of compiled programs in the user's cache folder.
 
-    Programs in it are run as they are, so a folder that others could write to is left alone, as is one
-    that cannot be made. A folder that JAX was told before, by JAX_COMPILATION_CACHE_DIR, stays.
+    JAX runs the programs in the folder as they are. The cache therefore stays off if other users
+    can write to the folder, or if it cannot be created. Nothing is changed if the environment
+    variable JAX_COMPILATION_CACHE_DIR is set: JAX uses that folder.
     """
     if os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         return
@@ -27,7 +28,7 @@ def enable_compilation_cache() -> None:
 
 
 def _is_private(folder: Path) -> bool:
-    """Whether the folder, made if need be, is this user's alone."""
+    """Whether only this user can write to the folder, which is created if necessary."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat(follow_symlinks=False)

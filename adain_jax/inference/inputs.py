@@ -1,4 +1,4 @@
-"""What the engine takes: pictures, checked, and what each of them is to become."""
+"""The inputs of the engine: pictures, and the style, strength and masks for each of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,20 +20,26 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class Content:
-    """A content picture already encoded, for one result after the other: see `encode_content`."""
+    """An encoded content picture, to be stylized many times: see `Stylizer.encode_content`.
+
+    Attributes:
+        picture: float32 in [0, 1] or uint8 (h, w, 3).
+        scales: its features on the device, in a padded shape, one map (1, h, w, c) for each scale;
+            None if the picture is so large that it is computed in tiles.
+    """
 
     picture: np.ndarray
-    scales: list[FeatureMap] | None  # None: too large to wait on the device
+    scales: list[FeatureMap] | None
 
 
 class StyleInputs(NamedTuple):
-    """What a picture is to become; or a batch of them, with one row (n, ...) for each.
+    """How to stylize a picture; or a batch of pictures, with an additional first axis n everywhere.
 
     Attributes:
-        style: leaves (c,), or with masks (r, c).
-        alpha: float32, the strength; of a batch (n,).
-        masks: float32 (h, w, r), or None.
-        content_style: the content's statistics, as those of `style`; None: the picture's own.
+        style: leaves float32 (c,), or (r, c) with masks.
+        alpha: float32 (), the strength.
+        masks: float32 (h, w, r) in [0, 1], or None.
+        content_style: statistics of the content, in the shape of `style`; None for its own.
     """
 
     style: Style
@@ -47,9 +53,9 @@ class Request(Generic[K]):
     """A picture to be stylized by `Stylizer.stream`.
 
     Attributes:
-        key: whatever the caller knows the result by.
-        content: float in [0, 1] or uint8 (h, w, 3).
-        inputs: what it is to become.
+        key: anything by which the caller recognizes the result.
+        content: float32 in [0, 1] or uint8 (h, w, 3).
+        inputs: how to stylize it.
     """
 
     key: K
@@ -65,10 +71,15 @@ def make_request(
     *,
     masks: Sequence[Float[AnyArray, "h w"]] | None = None,
 ) -> Request[K]:
-    """A request for one picture; the arguments are those of `Stylizer.__call__`.
+    """Makes a request for one picture.
+
+    Args:
+        key: anything by which the caller recognizes the result.
+        content: float in [0, 1] or uint8 (h, w, 3).
+        style, alpha, masks: see `Stylizer.__call__`.
 
     Raises:
-        ValueError: the content is no picture, or styles and masks do not fit together.
+        ValueError: the content is not a picture, or content, style and masks do not fit together.
     """
     contents = check_pictures([content], "content")
     (inputs,) = match_inputs(contents, style, alpha, masks, None)
@@ -76,24 +87,24 @@ def make_request(
 
 
 def size_of(picture: np.ndarray) -> Size:
-    """Height and width of a picture (h, w, c)."""
+    """Height and width, in pixels, of a picture (h, w, c)."""
     return picture.shape[0], picture.shape[1]
 
 
 def is_single(pictures: Pictures) -> bool:
-    """Whether this is one picture (h, w, 3), neither a batch nor a list."""
+    """Whether this is one picture (h, w, 3), rather than a batch or a list."""
     return not isinstance(pictures, Sequence) and np.ndim(pictures) == 3
 
 
 def check_pictures(pictures: Pictures, name: str) -> list[np.ndarray]:
-    """Pictures (h, w, 3) as NumPy arrays: uint8 if all of them are, otherwise float32.
+    """Returns pictures (h, w, 3) as NumPy arrays: uint8 if all of them are, otherwise float32.
 
     Args:
-        pictures: one picture, a batch or a list.
-        name: what errors call them, "content" or "style".
+        pictures: one picture, a batch or a list; float in [0, 1] (not checked) or uint8.
+        name: what error messages call them, "content" or "style".
 
     Raises:
-        ValueError: there are none, or one of them is no picture.
+        ValueError: there is no picture, or one has another shape or another type.
     """
     arrays = [np.asarray(p) for p in ([pictures] if is_single(pictures) else pictures)]
     if not arrays:
@@ -117,10 +128,15 @@ def match_inputs(
     masks: Sequence[AnyArray] | AnyArray | None,
     content_style: Style | None,
 ) -> list[StyleInputs]:
-    """What each content is to become; the arguments are those of `Stylizer.__call__`.
+    """Returns the inputs of each content.
+
+    Args:
+        contents: n pictures (h, w, 3).
+        style, alpha, masks, content_style: see `Stylizer.__call__`.
 
     Raises:
-        ValueError: their numbers do not fit together.
+        ValueError: the numbers of contents, styles, strengths and masks, or the sizes of content
+            and masks, do not fit together.
     """
     n = len(contents)
     alphas = np.asarray(alpha, np.float32)

@@ -1,4 +1,4 @@
-"""The engine's memory: what may be used for what, how much is free, and how large tiles may be."""
+"""The engine's memory: limits for each purpose, the free memory, and the size of tiles."""
 
 import ctypes
 import math
@@ -10,23 +10,31 @@ import psutil
 
 from adain_jax.inference.buckets import Size
 
-# On the device. Each holds only as far as memory is free, see where it is used.
+# Limits on the device, in bytes. Where they are used, the free memory may lower them.
 WHOLE_PICTURE_BYTES = 1280 << 20  # for computing a picture in one piece
-TILE_BYTES = 640 << 20  # for computing a tile, beside which features wait; more is hardly faster
-FEATURE_CACHE_BYTES = 2304 << 20  # for the features of a picture in tiles, waiting to be decoded
+TILE_BYTES = 640 << 20  # for computing a tile, besides cached features; more is hardly faster
+FEATURE_CACHE_BYTES = 2304 << 20  # for the cached features of a picture in tiles
 SLAB_BYTES = 384 << 20  # for a slab of a picture in tiles and its result
 
-# On the host.
-UNBATCHED_BYTES = 1 << 30  # for contents that wait for others of their padded shape
-UNWRITTEN_BYTES = 256 << 20  # for results that wait for being written
+# Limits on the host, in bytes.
+UNBATCHED_BYTES = 1 << 30  # for contents that wait for a full batch of their padded shape
+UNWRITTEN_BYTES = 256 << 20  # for results that are not written yet
 
 MIN_TILE_SIZE = 128  # pixels per side
 
-CGROUP = Path("/sys/fs/cgroup")  # of the container
+CGROUP = Path("/sys/fs/cgroup")  # the control group of the container
 
 
 def choose_tile_size(size: Size, bytes_per_pixel: int) -> int | None:
-    """The side of tiles that fit into the memory that is free; None where the whole picture does."""
+    """Chooses the tiles for a picture from the free memory.
+
+    Args:
+        size: height and width of the picture in pixels.
+        bytes_per_pixel: the memory that the network needs, see `StyleNetwork.bytes_per_pixel`.
+
+    Returns:
+        The side of the tiles in pixels, at least MIN_TILE_SIZE; None if the whole picture fits.
+    """
     share = free_memory() // 4
     side = math.isqrt(min(share, TILE_BYTES) // bytes_per_pixel)
     whole = size[0] * size[1] * bytes_per_pixel <= min(share, WHOLE_PICTURE_BYTES)
@@ -34,7 +42,7 @@ def choose_tile_size(size: Size, bytes_per_pixel: int) -> int | None:
 
 
 def free_memory() -> int:
-    """Bytes that are free to compute with: of the accelerator, or else of the host."""
+    """Returns the free memory in bytes: of the accelerator, or of the host if there is none."""
     stats = jax.local_devices()[0].memory_stats()
     if stats and "bytes_limit" in stats:
         return stats["bytes_limit"] - stats["bytes_in_use"]
@@ -42,20 +50,20 @@ def free_memory() -> int:
 
 
 def free_host_memory() -> int:
-    """Bytes that are free: of the machine, or of the container around the process."""
+    """Returns the free memory of the host, or of the container if that has a limit, in bytes."""
     free = psutil.virtual_memory().available
     try:
         limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
         stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # no container, or one without a limit
         return free
-    return min(free, limit - used + int(stat["inactive_file"]))  # files' pages make room
+    return min(free, limit - used + int(stat["inactive_file"]))  # cached files can be evicted
 
 
 def trim_malloc() -> None:
-    """Gives freed memory back to the system.
+    """Returns freed memory to the operating system. Does nothing without glibc.
 
-    glibc keeps what was freed in pieces for later, such as 200 MiB after compiling a program.
+    glibc keeps memory that was freed in small pieces, such as 200 MiB after compiling a program.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)

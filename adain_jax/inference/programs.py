@@ -1,4 +1,4 @@
-"""The compiled programs for pictures in one piece, and the batches they take."""
+"""The compiled programs for pictures in one piece, and the batches that they take."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -21,7 +21,17 @@ Params = Mapping[str, Any]
 
 @partial(jax.jit, static_argnums=0)
 def encode_style(network: Network, params: Params, pictures: Array, size: Array) -> Style:
-    """The statistics (n, c) of padded pictures (n, h, w, 3) of valid sizes (n, 2)."""
+    """Computes the styles of padded pictures.
+
+    Args:
+        network: the class of the network.
+        params: its parameters.
+        pictures: float in [0, 1] or uint8 (n, h, w, 3); h and w are multiples of 8.
+        size: int32 (n, 2), the valid height and width of each picture.
+
+    Returns:
+        Leaves float32 (n, c).
+    """
     return bind(network, params).encode_style(to_float(pictures), size)
 
 
@@ -29,7 +39,10 @@ def encode_style(network: Network, params: Params, pictures: Array, size: Array)
 def encode_content(
     network: Network, params: Params, pictures: Array, size: Array
 ) -> list[FeatureMap]:
-    """The features of padded pictures (n, h, w, 3) of valid sizes (n, 2)."""
+    """Computes the features of padded pictures, one map (n, h / stride, w / stride, c) per scale.
+
+    The arguments are those of `encode_style`.
+    """
     model = bind(network, params)
     return model.encode(to_float(pictures), size)
 
@@ -38,7 +51,17 @@ def encode_content(
 def stylize(
     network: Network, params: Params, contents: Array, inputs: StyleInputs, size: Array
 ) -> Array:
-    """Padded contents (n, h, w, 3) of valid sizes (n, 2), stylized, in their dtype."""
+    """Stylizes padded contents.
+
+    Args:
+        network, params: see `encode_style`.
+        contents: float in [0, 1] or uint8 (n, h, w, 3); h and w are multiples of 8.
+        inputs: of the batch, with the first axis n.
+        size: int32 (n, 2), the valid height and width of each content.
+
+    Returns:
+        Arrays like `contents`, of the same dtype: floats are clipped to [0, 1], bytes rounded.
+    """
     style, alpha, masks, content_style = inputs
     model = bind(network, params)
     pictures = model(to_float(contents), style, alpha, masks, size, content_style)
@@ -54,7 +77,13 @@ def stylize_encoded(
     inputs: StyleInputs,
     size: Array,
 ) -> Array:
-    """What `stylize` gives, from the features that `encode_content` gave."""
+    """Computes the result of `stylize` from features.
+
+    Args:
+        network, params, inputs, size: see `stylize`.
+        dtype: of the result, "float32" or "uint8".
+        scales: what `encode_content` returned.
+    """
     style, alpha, masks, content_style = inputs
     model = bind(network, params)
     pictures = model.stylize(scales, style, alpha, model.regions(masks, size), content_style)
@@ -64,9 +93,15 @@ def stylize_encoded(
 def pad_batch(
     pictures: Sequence[np.ndarray], shape: Size, rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One array (rows, *shape, c) with a picture in each row's top left corner, and their sizes.
+    """Puts pictures into the top left corners of one array; the last one fills the remaining rows.
 
-    The last picture is repeated until there are as many as rows.
+    Args:
+        pictures: arrays (h, w, c) of one dtype, at least one and at most `rows`.
+        shape: padded height and width in pixels.
+        rows: number of rows of the batch.
+
+    Returns:
+        The batch (rows, *shape, c), 0 in the padding; and the valid sizes, int32 (rows, 2).
     """
     batch = np.zeros((rows, *shape, pictures[0].shape[-1]), pictures[0].dtype)
     size = np.ones((rows, 2), np.int32)
@@ -78,7 +113,7 @@ def pad_batch(
 
 
 def pad_inputs(inputs: Sequence[StyleInputs], shape: Size, rows: int) -> StyleInputs:
-    """The inputs of a batch that `pad_batch` made: one row for each of its rows."""
+    """Stacks the inputs for a batch of `pad_batch`: one row for each of its rows, masks padded."""
     filled = [*inputs, *[inputs[-1]] * (rows - len(inputs))]
     unmasked = [one._replace(masks=None) for one in filled]
     batch = jax.tree.map(lambda *leaves: np.stack(leaves), *unmasked)

@@ -1,12 +1,12 @@
-"""Scheduling, of which there is no other: what is read, computed and written when.
+"""Scheduling: this module alone decides what is read, computed and written when.
 
-Four generators, each taking an iterator and giving one, hold only a few items at a time however many
-there are, and are put together as needed:
+Four generators, each from an iterator to an iterator, hold only a few items at a time. They are
+combined as needed:
 
     items -> prefetch -> group -> dispatch_ahead -> write_behind -> items, done
              threads      the device, one batch ahead   threads
 
-What goes wrong with one item in a thread is that item's `Future`, and stops no other.
+An error with one item in a thread is kept in that item's `Future` and does not stop other items.
 """
 
 import math
@@ -26,7 +26,11 @@ Key = TypeVar("Key", bound=Hashable)
 def prefetch(
     function: Callable[[T], R], items: Iterable[T], *, depth: int, threads: int = 4
 ) -> Iterator[tuple[T, "Future[R]"]]:
-    """Items, in order, with function(item), begun in threads for at most `depth` items in advance."""
+    """Calls function(item) in threads, for at most `depth` items in advance.
+
+    Yields:
+        Each item, in order, with the future of its call, which may still be running.
+    """
     with _threads(threads) as pool:
         waiting: deque[tuple[T, Future[R]]] = deque()
         for item in items:
@@ -44,10 +48,18 @@ def group(
     nbytes: Callable[[T], int] = lambda item: 0,
     max_bytes: float = math.inf,
 ) -> Iterator[tuple[Key, list[T]]]:
-    """Items of one key together, in order: `limit(key)` of them, or fewer of the last.
+    """Groups items with the same key.
 
-    Items that wait for others have at most `max_bytes` together: beyond that, the largest group goes
-    on as it is.
+    Args:
+        items: the items.
+        key: the key of an item.
+        limit: the number of items of a full group, by key.
+        nbytes: the size of an item in bytes.
+        max_bytes: if the items of incomplete groups are larger than this together, the largest
+            group is yielded as it is.
+
+    Yields:
+        Each key with its items in order: full groups first, incomplete ones at the end.
     """
     waiting: dict[Key, list[T]] = {}
     sizes: dict[Key, int] = {}
@@ -68,9 +80,16 @@ def group(
 def dispatch_ahead(
     dispatch: Callable[[T], R], items: Iterable[T], *, alone: Callable[[T], bool]
 ) -> Iterator[tuple[T, R]]:
-    """Items with dispatch(item), each once the next is dispatched: the device never waits for the host.
+    """Dispatches each item before the previous result is used, so that the device is never idle.
 
-    For an item that is to be computed alone, nothing else is on the device.
+    Args:
+        dispatch: starts the computation of an item and returns its result without waiting.
+        items: the items.
+        alone: whether an item must have the device for itself. Such an item is dispatched after the
+            previous result was yielded, and yielded before the next item is dispatched.
+
+    Yields:
+        Each item, in order, with the result of its dispatch.
     """
     in_flight: deque[tuple[T, R]] = deque()
     for item in items:
@@ -91,16 +110,26 @@ def write_behind(
     threads: int = 4,
     max_bytes: int = UNWRITTEN_BYTES,
 ) -> Generator[tuple[T, "Future[None]"], None, None]:
-    """Items, in order, once write(item) has ended, which runs in threads while further items come.
+    """Calls write(item) in threads, while further items are computed.
 
-    At most `depth` items of `max_bytes` together are not written yet; a larger one waits alone.
+    Args:
+        write: writes an item.
+        items: the items.
+        nbytes: the size of an item in bytes.
+        depth: at most this many items may be pending.
+        threads: number of threads.
+        max_bytes: pending items may have at most this size together. A larger item is written
+            before the next one is taken.
+
+    Yields:
+        Each item, in order, with the future of its call, which has ended.
     """
     with _threads(threads) as pool:
         waiting: deque[tuple[T, Future[None]]] = deque()
 
         def finished() -> tuple[T, "Future[None]"]:
             item, future = waiting.popleft()
-            future.exception()  # waits for it
+            future.exception()  # waits until it has ended
             return item, future
 
         for item in items:
@@ -113,7 +142,7 @@ def write_behind(
 
 @contextmanager
 def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that, when something goes wrong or nobody wants the rest, begin nothing new."""
+    """A pool of threads that starts no new tasks after an error, or if its user stops early."""
     pool = ThreadPoolExecutor(number)
     try:
         yield pool

@@ -48,11 +48,15 @@ Masks = Sequence[Float[AnyArray, "h w"]] | Float[AnyArray, "r h w"]
 
 
 class _Program(NamedTuple):
-    """What requests must have in common to be computed in one batch, by one program.
+    """What requests must have in common to be computed in one batch by one program.
 
     Attributes:
-        shape: the padded shape; of pictures in tiles, their own.
-        tile_size: of pictures in tiles, which are computed one by one.
+        shape: the padded shape; for pictures in tiles, their own size.
+        tile_size: side of the tiles; None for pictures in one piece. Pictures in tiles are computed
+            one by one.
+        dtype: of the pictures.
+        regions: number of masks; 0 without masks.
+        content_style: whether the statistics of the content are given.
     """
 
     shape: Size
@@ -63,9 +67,9 @@ class _Program(NamedTuple):
 
 
 class Stylizer:
-    """Stylizes pictures, RGB, one at a time or in batches of mixed sizes.
+    """Stylizes RGB pictures, one at a time or in batches of mixed sizes.
 
-    Pictures are float in [0, 1], or uint8 as files hold them; results are of the same kind.
+    Pictures are float in [0, 1], or uint8 as in files; results are float32 or uint8 likewise.
 
     Example:
         >>> stylizer = Stylizer.load()                       # the fast network
@@ -77,7 +81,7 @@ class Stylizer:
     than a tile are computed tile by tile, in bounded memory, with the same result.
 
     Attributes:
-        batch_size: how many pictures one program stylizes; larger batches are split.
+        batch_size: how many pictures one program stylizes at a time; larger batches are split.
         network: the network's class, for `bind` of `adain_jax.nn` and for `adain_jax.augment`.
         params: its parameters, on the device.
     """
@@ -91,18 +95,21 @@ class Stylizer:
         batch_size: int | None = None,
         tile: int | Literal["auto", "off"] = "auto",
     ):
-        """A stylizer of given parameters, as `weights.read` gives them.
+        """Makes a stylizer with given parameters.
 
         Args:
-            params: float arrays: the layers of "fast", or {"encoder": ..., "decoder": ...}.
-            model: "fast" or "vgg19", the paper's network.
+            params: float arrays, as `weights.read` returns them: the layers of "fast" or
+                "distilled"; for "vgg19", {"encoder": ..., "decoder": ...}.
+            model: "fast", "distilled" or "vgg19", the paper's network.
             dtype: "float32" or "bfloat16", for the convolutions only.
-            batch_size: pictures per program; 1 on CPU, where more is no faster, otherwise 8.
-            tile: side in pixels of the tiles of large pictures, at least 128; "auto" fits it to the
-                memory that is free, "off" computes every picture in one piece.
+            batch_size: pictures per program. The default is 1 on CPU, where more is no faster, and
+                8 otherwise.
+            tile: side in pixels of the tiles of large pictures, at least 128; "auto" chooses it
+                from the free memory, "off" computes every picture in one piece.
 
         Raises:
-            ValueError: a value that is none of these.
+            ValueError: `dtype` or `tile` is none of these.
+            KeyError: there is no such model.
         """
         smallest = memory.MIN_TILE_SIZE
         if dtype not in ("float32", "bfloat16"):
@@ -135,23 +142,26 @@ class Stylizer:
         """Loads the weights that ship, or others written by `convert_vgg.py` or `train.py`.
 
         Args:
-            model: "fast", or "vgg19", the paper's network; its encoder must be converted once.
-            network: safetensors file of "fast".
+            model: "fast", "distilled" (which needs `network`), or "vgg19", the paper's network,
+                whose encoder must be converted once.
+            network: safetensors file of "fast" or "distilled".
             encoder, decoder: safetensors files of "vgg19".
             dtype, batch_size, tile: see `Stylizer`.
 
         Raises:
             WeightsError: a file is missing or does not hold such weights.
-            ValueError: no such model, or a file of another one.
+            ValueError: there is no such model, a file is for another model, or `dtype` or `tile` is
+                invalid.
         """
         params = read_params(model, network=network, encoder=encoder, decoder=decoder)
         return cls(params, model=model, dtype=dtype, batch_size=batch_size, tile=tile)
 
     @cached_property
     def encoder_id(self) -> str:
-        """Names the model and the weights that encode styles.
+        """Identifies the model and the weights that encode styles.
 
-        Styles saved with another one mean nothing here. From the weights as given, whatever dtype.
+        Styles that were saved with another id cannot be used. The id comes from the weights as they
+        were given, so that it does not depend on `dtype`.
         """
         digest = hashlib.sha256()
         for leaf in jax.tree.leaves(dict(self._style_encoder)):
@@ -159,10 +169,17 @@ class Stylizer:
         return f"{self._model}-{digest.hexdigest()[:8]}"
 
     def encode_style(self, pictures: Pictures) -> Style:
-        """The styles of pictures: leaves (c,) for one picture (h, w, 3), (n, c) for several.
+        """Encodes the styles of pictures.
+
+        Args:
+            pictures: one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any
+                sizes; float in [0, 1] or uint8.
+
+        Returns:
+            Leaves float32 (c,) for one picture, (n, c) for a batch or a list; NumPy arrays.
 
         Raises:
-            ValueError: there is no picture, or something is no picture (h, w, 3).
+            ValueError: there is no picture, or something is not a picture (h, w, 3).
         """
         checked = check_pictures(pictures, "style")
         sizes = (size_of(picture) for picture in checked)
@@ -184,12 +201,16 @@ class Stylizer:
         return ordered[0] if is_single(pictures) else Style.stack(ordered)
 
     def encode_content(self, picture: Picture) -> Content:
-        """Encodes a content (h, w, 3) once, to stylize it many times: only decoding is left then.
+        """Encodes a content once, so that each result only needs decoding.
 
-        Its features stay on the device, about ten times the size of the float picture.
+        Its features stay on the device; they take about ten times the memory of the float picture.
+        Pictures that are computed in tiles are too large for that; each result encodes them again.
+
+        Args:
+            picture: float in [0, 1] or uint8 (h, w, 3).
 
         Raises:
-            ValueError: it is no picture (h, w, 3).
+            ValueError: it is not a picture (h, w, 3).
         """
         (checked,) = check_pictures([picture], "content")
         program = self._program(checked, self._content_buckets)
@@ -245,19 +266,21 @@ class Stylizer:
                 masks, one per region.
             alpha: strength (equation 14), from 0, the decoded content, to 1; one for all contents or
                 one per content.
-            masks: r regions of a single content picture (h, w, 3), each float (h, w) in [0, 1] at its
-                size; they may be soft. Pixels of no region stay unstylized.
-            content_style: what to take for the contents' own statistics, as `encode_style` gives
-                them; for video, say, those of more than one frame. With masks, one per region.
+            masks: r regions of a single content picture (h, w, 3), each float (h, w) in [0, 1] at
+                the picture's size; they may be soft. Pixels of no region stay unstylized.
+            content_style: statistics to use instead of the contents' own, as `encode_style` returns
+                them: for video, for example, those of several frames. With masks, one per region.
 
         Returns:
-            The same kind as `contents`, each picture in its content's exact size, clipped to [0, 1],
-            or rounded to uint8 if all contents are. Pictures that lie in files (np.memmap) and are
-            computed in tiles, but for batches, give arrays in temporary files, which go with them.
+            The same kind as `contents`; each picture has exactly the size of its content. Results
+            are uint8 if all contents are, otherwise float32 clipped to [0, 1]. If a picture is
+            mapped from a file (np.memmap) and computed in tiles, its result is mapped from a
+            temporary file, which is deleted with the array. The result of a batch (n, h, w, 3) is
+            always in memory.
 
         Raises:
-            ValueError: there is no content or no style, something is no picture, or the numbers of
-                contents, styles, strengths and masks do not fit together.
+            ValueError: there is no content or no style, something is not a picture, or the numbers
+                of contents, styles, strengths and masks do not fit together.
             NoRoomError: the temporary folder has no room for such a result.
         """
         pictures = contents.picture if isinstance(contents, Content) else contents
@@ -277,16 +300,17 @@ class Stylizer:
         return jnp.asarray(result) if isinstance(pictures, jax.Array) else result
 
     def stream(self, requests: Iterable[Request[K]]) -> Iterator[tuple[Request[K], np.ndarray]]:
-        """Stylizes pictures as they come, in bounded memory however many there are.
+        """Stylizes pictures as they arrive, in bounded memory however many there are.
 
-        Requests of one padded shape are computed together, `batch_size` of them, and come in order;
-        those of other shapes may overtake them. Each batch is given once the next is dispatched.
+        Requests with the same padded shape are computed in batches of `batch_size` and keep their
+        order; those with other shapes may overtake them. The results of a batch are yielded once
+        the next batch is dispatched.
 
         Args:
             requests: made by `make_request`.
 
         Yields:
-            Each request with its result (h, w, 3), of the content's dtype.
+            Each request with its result (h, w, 3): uint8, or float32 in [0, 1], like its content.
 
         Raises:
             NoRoomError: the temporary folder has no room for a result.
@@ -294,7 +318,7 @@ class Stylizer:
         return self._results(requests, memory.UNBATCHED_BYTES)
 
     def plan(self, sizes: Iterable[Size]) -> None:
-        """Chooses padded shapes for contents of these (height, width), before the first one comes."""
+        """Chooses padded shapes for contents of these (height, width), before the first one."""
         self._content_buckets.plan(size for size in sizes if not self._tile_size(size))
 
     def _results(
@@ -310,13 +334,13 @@ class Stylizer:
         for (_, batch), results in dispatch_ahead(
             lambda batch: self._stylize(*batch), batches, alone=_is_tiled
         ):
-            # Not asarray: results that lie in files stay what they are.
+            # Not asarray: memory-mapped results must stay np.memmap.
             for request, result in zip(batch, np.asanyarray(results), strict=False):
                 height, width = size_of(request.content)
                 yield request, result[:height, :width]
 
     def _tile_size(self, size: Size) -> int | None:
-        """The side of the tiles for a picture of this size; None where it is computed whole."""
+        """The side of the tiles for a picture of this size; None if it is computed in one piece."""
         side: int | str | None = self._tile
         if side == "auto":
             side = memory.choose_tile_size(size, self.network.bytes_per_pixel)
@@ -337,7 +361,7 @@ class Stylizer:
         return 1 if program.tile_size else self.batch_size
 
     def _encode_styles(self, program: _Program, pictures: list[np.ndarray]) -> Style:
-        """The styles (n, c) of pictures of one program, or of more: the last is repeated."""
+        """The styles (n, c) of pictures of one program; there may be repetitions of the last."""
         if program.tile_size:
             return encode_style_tiled(self.network, self.params, pictures[0], program.tile_size)
         rows = self._style_buckets.rows_for(program.shape, len(pictures))
@@ -345,7 +369,7 @@ class Stylizer:
         return programs.encode_style(self.network, self.params, batch, size)
 
     def _stylize(self, program: _Program, requests: list[Request[Any]]) -> AnyArray:
-        """The results of requests of one program, padded, or of more: the last is repeated."""
+        """The padded results of requests of one program; there may be repetitions of the last."""
         contents, inputs = [r.content for r in requests], [r.inputs for r in requests]
         if program.tile_size:
             stylize = partial(stylize_tiled, self.network, self.params, contents[0], inputs[0])

@@ -1,4 +1,4 @@
-"""How a large picture is divided and computed so that its parts together give what the whole would.
+"""Divides a large picture into tiles, so that their results together are those of the whole.
 
     picture             slab, some of its rows       tile
     +-----------+       +-----+-----+-----+          +-----------+
@@ -9,10 +9,11 @@
     |  slab 2   |       |  3  |  4  |  5  |          |           |
     +-----------+       +-----+-----+-----+          +-----------+
 
-Cores cover the slab without overlap. Around its core, a tile has a halo as wide as the network sees,
-so that what is missing beyond it never reaches the core. Tiles therefore overlap, and so do slabs. At
-the picture's border there is no halo: the network mirrors there, as it does for the whole. All tiles
-of a picture have one shape, so that one program computes them.
+Cores cover the slab without overlap. Around its core, a tile has a halo as wide as the network's
+receptive radius, so that pixels missing beyond the halo do not affect the core. Tiles therefore
+overlap, and so do slabs. At the picture's border there is no halo: the network pads there as it
+does for the whole picture. All tiles of a picture have the same shape, so that one program computes
+them.
 """
 
 import math
@@ -33,7 +34,7 @@ from adain_jax.style import AnyArray
 
 
 class Span(NamedTuple):
-    """Some rows or columns: computed from start to stop, of which the core is first to last."""
+    """A range of rows or columns: start to stop are computed, and first to last are the core."""
 
     start: int
     stop: int
@@ -42,28 +43,27 @@ class Span(NamedTuple):
 
     @property
     def computed(self) -> slice:
-        """What is computed, counted in the whole."""
+        """The computed range, in coordinates of the whole."""
         return slice(self.start, self.stop)
 
     @property
     def kept(self) -> slice:
-        """The core, counted in the whole."""
+        """The core, in coordinates of the whole."""
         return slice(self.first, self.last)
 
     @property
     def core(self) -> slice:
-        """The core, counted in what is computed."""
+        """The core, in coordinates of the computed range."""
         return slice(self.first - self.start, self.last - self.start)
 
 
 class Tile(NamedTuple):
-    """A part of a slab; rows and columns, in pixels, int32.
+    """A part of a slab; int32 rows and columns in pixels.
 
     Attributes:
-        start: (2,), where it begins.
-        size: (2,), its valid size: how much of it is picture.
-        core: (2, 2), where its core begins and where it ends, for each of the two axes, counted from
-            the start.
+        start: (2,), its first row and column.
+        size: (2,), its valid height and width: the part that lies in the picture.
+        core: (2, 2), for each of the two axes, where its core begins and ends, relative to `start`.
     """
 
     start: AnyArray
@@ -82,11 +82,11 @@ class TileGrid:
 
     Attributes:
         tiles: leaves (n, ...), in reading order.
-        count: how many of them there are. The rest is padding, which makes n the same for all slabs of
-            a shape, and so lets them share one program.
-        tile_shape: height and width of every tile.
-        halo: how far tiles reach beyond their core, vertically and horizontally; 0 where one tile goes
-            from border to border.
+        count: the number of tiles. The remaining n - count are padding: n is the same for all slabs
+            of a shape, so that they share one program.
+        tile_shape: height and width of every tile in pixels.
+        halo: how many pixels tiles reach beyond their core, vertically and horizontally; 0 along an
+            axis with a single tile.
     """
 
     tiles: Tile
@@ -98,15 +98,15 @@ class TileGrid:
 def make_tile_grid(
     size: Size, slab_shape: Size, tile_size: int, halo: int, multiple: int, rows: slice
 ) -> TileGrid:
-    """The tiles of a slab.
+    """Divides a slab into tiles. All sizes are in pixels.
 
     Args:
-        size: its valid height and width.
-        slab_shape: its padded ones, in whose top left corner the picture lies.
+        size: the valid height and width of the slab.
+        slab_shape: its padded height and width; the picture is in the top left corner.
         tile_size: the core of a tile has about this many pixels per side, or fewer.
-        halo: how far tiles reach beyond their core, or farther.
-        multiple: tiles begin at multiples of so many pixels, the network's last stride.
-        rows: outside these rows there is no core.
+        halo: tiles reach at least this far beyond their core.
+        multiple: tiles begin at multiples of this, the network's last stride.
+        rows: the rows of the slab that tiles have in their cores; the others are only context.
     """
     halo = round_up(halo, multiple)
     height, width = (span_length(length, tile_size, halo, multiple) for length in slab_shape)
@@ -127,16 +127,23 @@ def make_tile_grid(
 
 
 def span_length(length: int, core: int, halo: int, multiple: int) -> int:
-    """The least length of spans with a core of about `core` at most; the whole where one will do."""
+    """Returns the smallest length of spans whose cores have a length of about `core` at most.
+
+    It is a multiple of `multiple`; if one span is enough, it is the whole length, rounded up.
+    """
     whole, halo = round_up(length, multiple), round_up(halo, multiple)
     n = -(-whole // core)
     return min(round_up(-(-(whole + (n - 1) * 2 * halo) // n), multiple), whole)
 
 
 def spans(length: int, each: int, halo: int, multiple: int) -> list[Span]:
-    """Spans of the length `each` whose cores cover a length, with the halo or more around them.
+    """Divides a length into spans whose cores cover it without overlap.
 
-    They begin at multiples. One alone may be longer than the length.
+    Args:
+        length: the length to cover.
+        each: the length of every span, a multiple of `multiple`; a single one may exceed `length`.
+        halo: spans reach at least this far beyond their core, except at the ends of the length.
+        multiple: spans begin at multiples of this.
     """
     whole, halo = round_up(length, multiple), round_up(halo, multiple)
     n = 1 if each >= whole else -(-(whole - 2 * halo) // (each - 2 * halo))
@@ -150,29 +157,34 @@ def spans(length: int, each: int, halo: int, multiple: int) -> list[Span]:
 
 
 def round_shape(size: Size) -> Size:
-    """Height and width rounded up by 3 % at most, or to 8: one program for pictures of many sizes."""
+    """Rounds height and width up, so that pictures of many sizes share one program.
+
+    They grow to a multiple of 8, by 3 % at most if they are large.
+    """
     height, width = (round_up(n, max(8, (1 << n.bit_length() - 1) // 32)) for n in size)
     return height, width
 
 
 def round_up(length: int, multiple: int) -> int:
-    """The smallest multiple that is at least `length`."""
+    """Returns the smallest multiple of `multiple` that is at least `length`."""
     return -(-length // multiple) * multiple
 
 
 def map_tiles(
     compute: Callable[[Tile, Any], tuple[Any, Any]], maps: Any, grid: TileGrid
 ) -> tuple[Any, Any]:
-    """What `compute` makes of one tile after the other, in the memory of one.
+    """Applies `compute` to one tile after another, in the memory of one tile.
 
     Args:
-        compute: gives maps (1, h, w, c) of the parts of maps that lie in a tile, right in its core, and
-            numbers. Maps may have any resolution that divides the picture's.
-        maps: (1, h, w, c) each, the first in the picture's resolution.
+        compute: a function (tile, parts) -> (new maps, numbers). `parts` are the parts of `maps` in
+            the tile. New maps (1, h, w, c) need to be right in the core of the tile only; numbers
+            are arrays of any shape.
+        maps: arrays (1, h, w, c) in any resolutions that divide the picture's; the first one has
+            the picture's resolution.
         grid: the tiles.
 
     Returns:
-        The maps of all tiles put together, and their numbers (n, ...).
+        The new maps of the whole slab, and the numbers of all tiles (n, ...), 0 for padding.
     """
     slab_shape: Size = maps[0].shape[1:3]
 
@@ -185,7 +197,7 @@ def map_tiles(
             maps = jax.tree.map(partial(_paste, tile, grid, slab_shape), maps, new_maps)
             return maps, jax.tree.map(lambda all_, new: all_.at[i].set(new), numbers, new_numbers)
 
-        # The parts are cut out before the condition: fused with what follows, it would be slow.
+        # Cut out the parts before the condition: fused with the computation, slicing would be slow.
         parts = _cut_out(maps, tile, grid, slab_shape)
         return lax.cond(i < grid.count, add, lambda *operands: operands[-1], tile, parts, results)
 
@@ -207,9 +219,9 @@ def _cut_out(maps: Any, tile: Tile, grid: TileGrid, slab_shape: Size) -> Any:
 
 
 def _paste(tile: Tile, grid: TileGrid, slab_shape: Size, whole: Array, new: Array) -> Array:
-    """A map with a tile's in its place: all of it but the halo before its core.
+    """Pastes the map of a tile into the whole map, except for the halo before its core.
 
-    The halo after the core is pasted too; it belongs to the next tiles, which are pasted over it.
+    The halo after the core is pasted too; the next tiles overwrite it.
     """
     stride = slab_shape[0] // whole.shape[1]
     skipped = jnp.where(tile.start > 0, jnp.array(grid.halo), 0)
@@ -229,7 +241,7 @@ def _slice(x: Array, start: AnyArray, shape: np.ndarray) -> Array:
 def _empty(
     compute: Callable[[Tile, Any], tuple[Any, Any]], maps: Any, grid: TileGrid
 ) -> tuple[Any, Any]:
-    """Room for what `map_tiles` gives."""
+    """Zeros in the shapes of the results of `map_tiles`."""
     slab_shape: Size = maps[0].shape[1:3]
     first = _tile(grid, 0)
     new_maps, new_numbers = jax.eval_shape(

@@ -1,10 +1,11 @@
 """Large pictures, tile by tile: the same result as in one piece, in bounded memory.
 
-A picture is computed in slabs, some of its rows each, and every slab in tiles, one after the other by
-one program, in the same memory; `adain_jax.inference.tile_grid` has the figure. First the slabs are
-encoded, and the statistics of the whole content gathered; then they are given the style and decoded.
-In between, the features wait on the device as far as they fit. Those of the finest levels, which are
-the largest and the cheapest, are computed again if they do not fit, or if that is no slower.
+A picture is divided into slabs of rows, and every slab into tiles; one program computes the tiles
+one after another in the same memory. See the figure in `adain_jax.inference.tile_grid`. A first
+pass encodes the slabs and gathers the statistics of the whole content; a second pass applies the
+style and decodes. In between, features stay on the device as far as they fit. Those of the finest
+levels, which are the largest and the cheapest to compute, are computed again if they do not fit, or
+if that is no slower.
 """
 
 import logging
@@ -49,10 +50,10 @@ class Slab:
     """Some rows of a picture, in the top left corner of a padded shape.
 
     Attributes:
-        whole: the picture (h, w, 3), float or uint8.
-        masks: float (h, w, r), or None.
-        rows: those computed, and the core of them.
-        shape: the padded one, the same for all slabs of a picture.
+        whole: the picture (h, w, 3), float32 in [0, 1] or uint8.
+        masks: float32 (h, w, r) in [0, 1], or None.
+        rows: the rows of the picture that are computed, and their core.
+        shape: the padded height and width in pixels, the same for all slabs of a picture.
         tile_size: the core of a tile has about this many pixels per side.
     """
 
@@ -63,15 +64,15 @@ class Slab:
     tile_size: int
 
     def picture(self) -> np.ndarray:
-        """Its pixels (1, *shape, 3)."""
+        """Its pixels (1, *shape, 3), of the picture's dtype."""
         return _pad(self.whole[self.rows.computed], self.shape)
 
     def padded_masks(self) -> np.ndarray | None:
-        """Its masks (1, *shape, r)."""
+        """Its masks, float32 (1, *shape, r), or None."""
         return None if self.masks is None else _pad(self.masks[self.rows.computed], self.shape)
 
     def tile_grid(self, halo: int, multiple: int) -> TileGrid:
-        """Its tiles, which begin at multiples and reach beyond their core by the halo."""
+        """Its tiles; for `halo` and `multiple`, in pixels, see `make_tile_grid`."""
         size = self.rows.stop - self.rows.start, self.whole.shape[1]
         return make_tile_grid(size, self.shape, self.tile_size, halo, multiple, self.rows.core)
 
@@ -79,7 +80,20 @@ class Slab:
 def encode_style_tiled(
     network: Network, params: Params, picture: np.ndarray, tile_size: int
 ) -> Style:
-    """The statistics (1, c) of a picture, in tiles of this size or of one that memory suffices for."""
+    """Encodes the style of a picture in tiles.
+
+    Args:
+        network: the class of the network.
+        params: its parameters.
+        picture: float32 in [0, 1] or uint8 (h, w, 3).
+        tile_size: side of the tiles in pixels; smaller ones are tried if memory is not sufficient.
+
+    Returns:
+        Leaves float32 (1, c).
+
+    Raises:
+        jax.errors.JaxRuntimeError: memory is not sufficient for the smallest tiles.
+    """
 
     def encode(tile_size: int) -> Style:
         slabs = _slabs(network, picture, None, tile_size)
@@ -91,16 +105,25 @@ def encode_style_tiled(
 def stylize_tiled(
     network: Network, params: Params, picture: np.ndarray, inputs: StyleInputs, tile_size: int
 ) -> np.ndarray:
-    """A picture stylized in tiles of this size, or of one that memory suffices for.
+    """Stylizes a picture in tiles.
 
-    The result has the picture's size and dtype. That of a picture that lies in a file lies in a
-    temporary one.
+    Args:
+        network, params, picture, tile_size: see `encode_style_tiled`.
+        inputs: of this one picture.
+
+    Returns:
+        An array (h, w, 3) of the picture's dtype, floats clipped to [0, 1]. If the picture is
+        mapped from a file (np.memmap), the result is mapped from a temporary file.
+
+    Raises:
+        NoRoomError: the temporary folder has no room for the result.
+        jax.errors.JaxRuntimeError: memory is not sufficient for the smallest tiles.
     """
     return _with_smaller_tiles(partial(_stylize, network, params, picture, inputs), tile_size)
 
 
 def _with_smaller_tiles(compute: Callable[[int], T], tile_size: int) -> T:
-    """Computes with tiles of this size, or with smaller ones where memory does not suffice."""
+    """Computes with tiles of this size, or with smaller ones if memory is not sufficient."""
     while True:
         try:
             return compute(tile_size)
@@ -119,7 +142,7 @@ def _stylize(
     cached = _cached_levels(network, slabs, jax.tree.leaves(params)[0].dtype)
     features, own = _encode(network, params, slabs, cached)
     if sum(x.nbytes for waiting in features for x in waiting.values()) > memory.TILE_BYTES // 4:
-        memory.trim_malloc()  # before the peak; smaller pictures would lose time to get it again
+        memory.trim_malloc()  # before the peak; allocating it again would slow small pictures down
     if inputs.content_style is None:
         inputs = inputs._replace(content_style=own[0] if inputs.masks is not None else own[0, 0])
     batch = jax.tree.map(lambda leaf: leaf[None], inputs._replace(masks=None))
@@ -141,9 +164,9 @@ def _stylize(
 def _slabs(
     network: Network, picture: np.ndarray, masks: AnyArray | None, tile_size: int
 ) -> list[Slab]:
-    """The slabs of a picture: as if each were a picture, but for what the network sees beyond.
+    """Divides a picture into slabs, which overlap as far as the network sees.
 
-    A slab and its result take SLAB_BYTES at most, and at most an eighth of what is free.
+    A slab and its result take SLAB_BYTES at most, and at most an eighth of the free memory.
     """
     halo, multiple = _decoder_halo(network, ()), network.strides[-1]
     height, width = picture.shape[:2]
@@ -158,7 +181,10 @@ def _slabs(
 
 
 def _decoder_halo(network: Network, cached: tuple[int, ...]) -> int:
-    """How many pixels beyond its own a result depends on, given the features of the cached levels."""
+    """The radius in pixels within which a pixel of the result depends on the picture.
+
+    For `cached` levels, whose features are given, the radius of the encoder does not count.
+    """
     reaches = zip(network.encoder_radius, network.decoder_radius, strict=True)
     return max(
         decoder if i in cached else encoder + decoder
@@ -167,9 +193,9 @@ def _decoder_halo(network: Network, cached: tuple[int, ...]) -> int:
 
 
 def _cached_levels(network: Network, slabs: list[Slab], dtype: np.dtype) -> tuple[int, ...]:
-    """The levels whose features may wait on the device, the coarsest first.
+    """The levels whose features may stay on the device, the coarsest first.
 
-    They take FEATURE_CACHE_BYTES at most, and at most half of what is free.
+    They take FEATURE_CACHE_BYTES at most, and at most half of the free memory.
     """
     pixels = len(slabs) * slabs[0].shape[0] * slabs[0].shape[1]
     left = min(memory.FEATURE_CACHE_BYTES, memory.free_memory() // 2)
@@ -185,7 +211,11 @@ def _cached_levels(network: Network, slabs: list[Slab], dtype: np.dtype) -> tupl
 def _encode(
     network: Network, params: Params, slabs: list[Slab], cached: tuple[int, ...]
 ) -> tuple[list[dict[int, Array]], Style]:
-    """Each slab's features to cache; the statistics of the whole, (1, r, c), r = 1 without masks."""
+    """Encodes all slabs.
+
+    Returns each slab's features of the levels to cache, and the statistics of the whole picture,
+    (1, r, c), where r = 1 without masks.
+    """
     features, styles, weights = [], [], []
     for slab in slabs:
         grid = slab.tile_grid(max(network.encoder_radius), network.strides[-1])
@@ -202,7 +232,7 @@ def _encode(
 def _pad(x: AnyArray, shape: Size) -> np.ndarray:
     """An array (h, w, c) in the top left corner of a padded one (1, *shape, c)."""
     x = np.asarray(x)
-    if x.shape[:2] == shape:  # JAX takes twice as long to copy what does not lie in one piece
+    if x.shape[:2] == shape:  # JAX copies non-contiguous arrays half as fast
         return np.ascontiguousarray(x)[None]
     padded = np.zeros((1, *shape, x.shape[-1]), x.dtype)
     padded[0, : x.shape[0], : x.shape[1]] = x
@@ -218,7 +248,7 @@ def _encode_slab(
     masks: Array | None,
     grid: TileGrid,
 ) -> tuple[dict[int, Array], tuple[Style, Float[Array, "n 1 r c"]]]:
-    """Features of the levels to cache; statistics of every tile's core, and the weights behind them."""
+    """Features of the levels to cache; statistics of every tile's core, and the sums of weights."""
     model = bind(network, params)
 
     def encode(tile: Tile, parts: Any) -> tuple[dict[int, Array], tuple[Style, Array]]:
@@ -245,7 +275,7 @@ def _core_statistics(
     stride: int,
     last_stride: int,
 ) -> tuple[Style, Float[Array, "1 r c"]]:
-    """Statistics (1, r, c) of the features in a tile's core, and the sums of weights behind them."""
+    """Statistics (1, r, c) of the features in a tile's core, and the sums of its weights."""
     ends = -(-tile.core // last_stride) * last_stride // stride
     rows, columns = (
         (jnp.arange(length) >= first) & (jnp.arange(length) < end)
@@ -267,7 +297,7 @@ def _decode_slab(
     inputs: StyleInputs,
     grid: TileGrid,
 ) -> Array:
-    """The stylized slab; of the levels without features, what they need is computed again."""
+    """The stylized slab. The features of levels that are not in `features` are computed again."""
     style, alpha, masks, content_style = inputs
     model = bind(network, params)
 

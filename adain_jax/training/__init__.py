@@ -1,1 +1,1 @@
-"""Training a decoder as the paper does: losses, the step, checkpoints, the loop."""
+"""Training of decoders and light networks: the step, checkpoints, the loop, recipes."""

@@ -28,7 +28,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class Export:
-    """Write the weights of a checkpoint for infer.py --decoder (or, of --model fast, --network)."""
+    """Write the weights of a checkpoint for infer.py --decoder (--network for light networks)."""
 
     folder: _Run
     """A run folder."""
@@ -70,38 +70,40 @@ class Mirror:
 
 @dataclass(frozen=True)
 class FollowRecipe:
-    """Make weights leg by leg, as those that ship were made. The same command goes on after any
-    interruption.
+    """Train weights leg by leg, like those that ship. The same command resumes an interrupted
+    run.
 
     Example: python -m adain_jax.training recipe vgg19 --content coco --style wikiart --run-dir runs/f
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
-    """A recipe that ships (distilled, vgg19), or a TOML file of one's own."""
+    """A recipe that ships (distilled, vgg19), or your own TOML file."""
     content: _Source
-    """Photographs, as of train.py."""
+    """Photographs: a folder or a data set, as for train.py."""
     style: _Source
-    """Paintings, likewise."""
+    """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]
-    """Where everything goes: a run folder for each leg, and the weights."""
+    """The folder for everything that is written: a run folder for each leg, and the weights."""
     val_content: Annotated[str | None, tyro.conf.arg(metavar="SRC")] = None
-    """Photographs to validate and to measure the weights on; pair i is the i-th of each, by name."""
+    """Photographs to validate on and to measure the weights on; the i-th of them and the i-th
+    painting, by name, make a pair."""
     val_style: Annotated[str | None, tyro.conf.arg(metavar="SRC")] = None
-    """Paintings, likewise."""
+    """Paintings to validate on and to measure the weights on."""
     encoder: Annotated[Path | None, _Path] = None
-    """Encoder weights; by default where convert_vgg.py wrote them."""
+    """Encoder weights; by default those that convert_vgg.py wrote."""
     init: Annotated[Path | None, _Path] = None
-    """Weights to begin with, such as those that ship; by default random ones."""
+    """Initial weights of the first leg, such as those that ship; by default random ones."""
     minutes: float = 0.0
-    """End every leg after so many minutes, if that comes before its number of steps."""
+    """End every leg after this many minutes, if that comes before its number of steps; 0 means
+    never."""
     smoke: bool = False
-    """Only try it: three small steps of each leg, and all that follows."""
+    """Only try the recipe: run three small steps of each leg, and everything that follows."""
     debug: bool = False
     """Show a traceback on failure."""
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command; exits with 0, 1 or 2."""
+    """Runs the command; exits with 0, 1 (failure) or 2 (bad usage)."""
     options = tyro.extras.subcommand_cli_from_dict(
         {"plot": Plot, "export": Export, "mirror": Mirror, "recipe": FollowRecipe},
         prog="python -m adain_jax.training",

@@ -1,4 +1,4 @@
-"""Checkpoints with Orbax: written in the background, whole or not at all."""
+"""Checkpoints with Orbax, written atomically and in the background."""
 
 import json
 import logging
@@ -24,21 +24,26 @@ class CheckpointError(AdainError):
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds."""
+    """What a checkpoint holds.
+
+    Attributes:
+        state: the training state, NumPy arrays.
+        data: the JSON values that were saved with it.
+    """
 
     state: State
     data: Mapping[str, Any]
 
 
 class Checkpoints:
-    """The checkpoints of a run, in one folder; only the first process writes.
+    """The checkpoints of a run, in one folder. Only the first process writes.
 
-    Arrays are saved from the host, without their placement, so that a run can go on with another
+    Arrays are saved from the host, without their sharding, so that a run can resume with another
     number of devices.
 
     Args:
-        folder: made if it does not exist.
-        keep: how many to keep.
+        folder: created if it does not exist.
+        keep: how many checkpoints to keep, the newest.
     """
 
     def __init__(self, folder: Path, keep: int = 3):
@@ -46,7 +51,7 @@ class Checkpoints:
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             cleanup_tmp_directories=process == 0,
-            # Each process manages on its own: only the first one saves.
+            # Each process has its own manager, without barriers: only the first one saves.
             multiprocessing_options=ocp.options.MultiprocessingOptions(
                 primary_host=process,
                 active_processes={process},
@@ -56,27 +61,33 @@ class Checkpoints:
         )
         self.folder = folder.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        logging.getLogger("absl").addFilter(self._is_critical)  # until `close`
+        logging.getLogger("absl").addFilter(self._is_critical)  # `close` removes it
         self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest whole checkpoint."""
+        """The step of the newest complete checkpoint, or None."""
         step = self._manager.latest_step()
         return None if step is None else int(step)
 
     def save(self, state: State, data: Mapping[str, Any]) -> None:
-        """Begins to save; the write itself goes on in the background.
+        """Starts to save a checkpoint, unless its step is the latest; writes in the background.
+
+        Args:
+            state: the training state, arrays on any device.
+            data: JSON values to save with it.
 
         Raises:
-            CheckpointError: this one or the one before it could not be written.
+            CheckpointError: the disk is full, or this checkpoint or the previous one could not be
+                written.
         """
         host = jax.device_get(state)
         step = int(host.step)
         if step == self.latest:
             return
         needed = 2 * sum(leaf.nbytes for leaf in jax.tree.leaves(host))
-        if shutil.disk_usage(self.folder).free < needed:  # Orbax fails loudly in several threads
+        # Checked here because Orbax would fail noisily in several threads.
+        if shutil.disk_usage(self.folder).free < needed:
             raise CheckpointError(f"{self.folder}: step {step} not saved (the disk is full)")
         try:
             self._manager.save(
@@ -85,16 +96,16 @@ class Checkpoints:
                     state=ocp.args.StandardSave(_on_disk(host)), data=ocp.args.JsonSave(dict(data))
                 ),
             )
-        except Exception as error:  # Orbax passes on whatever the file system says
+        except Exception as error:  # Orbax passes on any error of the file system
             raise CheckpointError(
                 f"{self.folder}: step {step} not saved ({_short(error)})"
             ) from error
 
     def wait(self) -> None:
-        """Waits until all is on disk.
+        """Waits until all checkpoints are on disk.
 
         Raises:
-            CheckpointError: it could not be written.
+            CheckpointError: a checkpoint could not be written.
         """
         try:
             self._manager.wait_until_finished()
@@ -102,10 +113,14 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder}: not saved ({_short(error)})") from error
 
     def restore(self, like: State, step: int | None = None) -> Restored:
-        """Reads a checkpoint, the newest by default, into the shape of `like`.
+        """Reads a checkpoint.
+
+        Args:
+            like: a state with the structure, shapes and dtypes to expect.
+            step: the step of the checkpoint; by default the newest.
 
         Raises:
-            CheckpointError: there is none, or it does not fit.
+            CheckpointError: there is no checkpoint, or it cannot be read or does not fit `like`.
         """
         step = self.latest if step is None else step
         if step is None:
@@ -125,7 +140,7 @@ class Checkpoints:
         return Restored(State(batch_stats=state.pop("running"), **state), restored.data)
 
     def close(self) -> None:
-        """Waits and lets go of the folder.
+        """Waits for pending writes and closes the manager.
 
         Raises:
             CheckpointError: the last checkpoint could not be written.
@@ -137,14 +152,22 @@ class Checkpoints:
             logging.getLogger("absl").removeFilter(self._is_critical)
 
     def _is_critical(self, record: logging.LogRecord) -> bool:
-        """What absl may log: Orbax logs each of its steps, and with tracebacks what is raised too."""
+        """Keeps only critical logs: Orbax logs every step, and tracebacks of errors it raises."""
         return record.levelno >= logging.CRITICAL
 
 
 def export(state: State, path: Path, config: Config, *, half: bool = False) -> None:
-    """Writes the weights (their moving average, if there is one) that `infer.py` reads.
+    """Writes the weights (their moving average, if there is one) for `infer.py`.
 
-    With `half` as float16: half the size, 11 bits of precision. The file says how they were trained.
+    Args:
+        state: the training state.
+        path: the safetensors file to write.
+        config: of the run; the file records how the weights were trained.
+        half: write float16 instead of float32: half the size, 11 bits of precision.
+
+    Raises:
+        WeightsError: the parameters are not finite, or not those of a network that `infer.py` uses.
+        OSError: the file cannot be written.
     """
     params = state.params if state.ema is None else state.ema
     entry = REGISTRY[config.model]
@@ -156,12 +179,12 @@ def export(state: State, path: Path, config: Config, *, half: bool = False) -> N
 
 
 def _on_disk(state: State) -> dict[str, Any]:
-    """The state by the names that checkpoints have had since the first release."""
+    """The state under the names that checkpoints have used since the first release."""
     fields = state._asdict()
     return {"running": fields.pop("batch_stats"), **fields}
 
 
 def _short(error: Exception) -> str:
-    """The first line of what Orbax says, and not all of that."""
+    """The first line of an error message of Orbax, at most 200 characters."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:200]

@@ -1,8 +1,9 @@
-"""A decoder to begin with, in closed form: each layer undoes the encoder layer it mirrors.
+"""An initial decoder, fitted in closed form: each layer inverts the encoder layer that it mirrors.
 
-From the decoder's activations so far, a layer is fitted by least squares to what went into its mirror
-image in the encoder. In a minute this gives an auto-encoder that is a little soft, where training
-from random weights takes a thousand steps to get as far (section 6.2's losses do the rest).
+Layers are fitted one after another by least squares: from the activations of the decoder so far to
+the input of the mirrored encoder layer. In a minute this gives a slightly blurry auto-encoder, for
+which training from random weights takes a thousand steps. Training with the losses of section 6.2
+does the rest.
 """
 
 from collections.abc import Mapping
@@ -23,17 +24,23 @@ from adain_jax.weights import Layers
 
 CROP = 128
 BATCH = 8
-POSITIONS = 30_000  # of the pictures' windows, to fit each layer to
-RIDGE = 1e-2  # of the windows' mean variance: AdaIN's outputs are not quite the encoder's
-TURNS = 6  # of fitting through the rectifier
+POSITIONS = 30_000  # number of windows that each layer is fitted to
+# Relative to the windows' mean variance; AdaIN's outputs are not exactly the encoder's.
+RIDGE = 1e-2
+TURNS = 6  # iterations of fitting through the ReLU
 
 
 def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w 3"]) -> Layers:
-    """The parameters of a `Decoder` that reconstructs pictures from their relu4_1, as NumPy arrays.
+    """Fits a `Decoder` that reconstructs pictures from their relu4_1.
 
     Args:
-        encoder_params: of `VGG19Encoder`.
-        pictures: RGB; h and w multiples of 8. 160 of 128 x 128 take a minute or two and 6 GiB.
+        encoder_params: the parameters of `VGG19Encoder`, float32.
+        pictures: uint8 RGB (n, h, w, 3); h and w are multiples of 8. 160 pictures of 128 x 128
+            pixels take a minute or two and 6 GiB of memory.
+
+    Returns:
+        The decoder's parameters by layer, float32 NumPy arrays: `kernel` (3, 3, c_in, c_out) and
+        `bias` (c_out,).
     """
     batches = np.array_split(pictures, -(-len(pictures) // BATCH))
     taken = [_inputs(encoder_params, to_float(batch)) for batch in batches]
@@ -55,7 +62,7 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
 
 @jax.jit
 def _inputs(encoder_params: Mapping[str, Any], pictures: Features) -> dict[str, Features]:
-    """What goes into each layer of the encoder, and as "" what comes out of it."""
+    """The input of each layer of the encoder by its name, and the output of the last one as ""."""
     inputs, x = {}, pictures
     for name, output in bind(VGG19Encoder, encoder_params).activations(pictures):
         inputs[name] = x if x.shape[1] == output.shape[1] else max_pool(x)
@@ -71,7 +78,7 @@ def _apply(layer: type[ReflectConv], params: Mapping[str, Any], x: Features) -> 
 def _sample(
     x: np.ndarray, outputs: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of 3 x 3 of x, upsampled to the outputs' size, and the outputs in their middle."""
+    """Random 3 x 3 windows of x, upsampled to the outputs' size, and outputs at their centers."""
     n, h, w, _ = outputs.shape
     factor = h // x.shape[1]
     x = np.pad(x.repeat(factor, 1).repeat(factor, 2), ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
@@ -85,7 +92,7 @@ def _sample(
 def _fit(
     windows: Float[Array, "n 9*ci"], outputs: Float[Array, "n co"], *, rectified: bool
 ) -> dict[str, Array]:
-    """Kernel and bias by least squares; where the output is 0, any sum up to 0 will do."""
+    """Kernel and bias by least squares. If rectified, any value up to 0 fits an output of 0."""
     mean = windows.mean(0)
     centered = windows - mean
     covariance = centered.T @ centered

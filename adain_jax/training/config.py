@@ -1,4 +1,4 @@
-"""What a training run is made of; also the options of `train.py`."""
+"""The configuration of a training run; also the options of `train.py`."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -12,7 +12,7 @@ _Source = tyro.conf.arg(metavar="SRC")
 
 @dataclass(frozen=True)
 class Config:
-    """Train an AdaIN decoder, or the fast network, against the VGG19 encoder (section 6.2).
+    """Train an AdaIN decoder, or a light network, against the VGG19 encoder (section 6.2).
 
     The same command resumes an interrupted run. Ctrl-C and SIGTERM save a checkpoint and stop.
 
@@ -21,7 +21,7 @@ class Config:
 
     content: Annotated[str, _Source]
     """Photographs: a folder, or a TFDS data set by name or folder (such as `python -m adain_jax.data
-    pack` writes). A split of a data set may follow after @."""
+    pack` writes). To choose a split of a data set, append @ and its name."""
     style: Annotated[str, _Source]
     """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]
@@ -42,9 +42,9 @@ class Config:
     batch_size: int = 8
     """Number of pairs per step, over all devices and processes."""
     pairings: int = 1
-    """Pair each content with this many styles of its batch: more pairs for the same encoding."""
+    """Pair each content with this many styles of its batch: more pairs without more encoding."""
     accumulate: int = 1
-    """Split each batch into this many parts to fit it into memory; the step stays the same."""
+    """Split each batch into this many parts to fit it into memory, and average their gradients."""
     resize: int = 512
     """Shorter side of the pictures before the crop, in pixels."""
     crop: int = 256
@@ -54,8 +54,8 @@ class Config:
     augment_styles: bool = False
     """Change styles at random before they are encoded: hue, channels, contrast, gamma, gray, scale."""
     pictures: Literal["auto", "device", "stream"] = "auto"
-    """Where the pictures are kept: on the device, decoded once and cropped there, or streamed from
-    their files. auto picks the device if it is an accelerator with enough free memory."""
+    """Where pictures are kept. device: all are decoded once and cropped on the device; stream: they
+    are read from files; auto: device on an accelerator with enough free memory, else stream."""
     steps_per_dispatch: int = 0
     """Number of steps in one compiled program; 0 means 10 with pictures on an accelerator, else 1."""
     cache_gib: float = 0.0
@@ -74,7 +74,8 @@ class Config:
     """Train this many steps as an auto-encoder first: each picture in its own style, with the mean
     absolute difference of pixels as the loss."""
     ramp: int = 0
-    """Then let the style weight grow geometrically from a tenth of its value over this many steps."""
+    """After --reconstruct, let the style weight grow geometrically from a tenth of its value over
+    this many steps."""
     loss: Literal["original", "pytorch"] = "original"
     """The style loss: original sums over channels, as the original release does; pytorch averages."""
     content_weight: float = 1.0
@@ -88,13 +89,14 @@ class Config:
     teacher: Annotated[Path | None, _Path] = None
     """A decoder of vgg19 for --teacher-weight; by default the converted one or the one that ships."""
     teacher_weight: float = 0.0
-    """Weight of the mean absolute pixel difference from what the teacher paints of the same pair."""
+    """Weight of the mean absolute pixel difference from the teacher's result for the same pair."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the convolutions; statistics and losses are always float32."""
     remat: bool = False
     """Recompute activations in the backward pass, to save memory."""
     ema: float = 0.0
-    """Keep an exponential moving average of the decoder with this decay, and export it."""
+    """Keep an exponential moving average of the weights with this decay, and export it; 0 means
+    none."""
 
     norm: Literal["none", "instance", "batch"] = "none"
     """Normalization layers in the decoder (section 7.2)."""
@@ -123,7 +125,8 @@ class Config:
     keep: int = 3
     """Number of checkpoints to keep."""
     resume: bool = False
-    """Fail unless there is a run in --run-dir to resume; one that is there is resumed anyway."""
+    """Fail if there is no run in --run-dir to resume. Without this option, an existing run is
+    resumed too."""
     tensorboard: bool = False
     """Also write TensorBoard events (needs the extra `tensorboard`)."""
 
@@ -139,13 +142,13 @@ class Config:
 
     @property
     def weight_of_style(self) -> float:
-        """The style weight in force."""
+        """The style weight: `style_weight`, or by default the one that goes with `loss`."""
         if self.style_weight is not None:
             return self.style_weight
         return 0.1 if self.loss == "original" else 10.0
 
     def problems(self) -> list[str]:
-        """What cannot be trained like this, in words."""
+        """What is wrong with the configuration: one message each, none if it is valid."""
         found = []
         for name in (
             *("steps", "batch_size", "pairings", "accumulate", "crop", "keep", "val_size"),
@@ -187,7 +190,7 @@ class Config:
         return found
 
     def training_fields(self) -> dict[str, Any]:
-        """What determines the numbers of the run, for config.json; a resumed run must agree in it."""
+        """The fields that affect the numbers of a run; a resumed run must have the same values."""
         free: tuple[str, ...] = (
             *("run_dir", "steps", "val_content", "val_style", "val_every", "val_size", "debug"),
             *(
@@ -210,17 +213,17 @@ class Config:
             ),
             *("minutes", "steps_per_dispatch"),
         )
-        if self.schedule == "cosine":  # its learning rates depend on the length
+        if self.schedule == "cosine":  # the learning rate depends on the number of steps
             free = tuple(name for name in free if name != "steps")
         return {key: value for key, value in asdict(self).items() if key not in free}
 
     def recipe(self) -> dict[str, Any]:
-        """What goes into exported weights: how they were trained, and no path of any machine."""
+        """How weights were trained, to be stored in their file; contains no paths."""
         recipe = {"steps": self.steps, **self.training_fields()}
         return {key: v for key, v in recipe.items() if key not in ("content", "style")}
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, paths as text."""
+        """All fields as JSON values, with paths as strings."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {key: str(v) if isinstance(v, Path) else v for key, v in values.items()}
 

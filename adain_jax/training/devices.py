@@ -1,4 +1,4 @@
-"""The step on all devices: `jax.pmap` with the state replicated and the batch split."""
+"""The training step on all devices: `jax.pmap` with a replicated state and a split batch."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,9 +11,14 @@ AXIS = "devices"
 
 
 def pmapped(train_step: Callable[..., Any]) -> Callable[..., Any]:
-    """A training step over all devices: state and frozen inputs replicated, batch (devices, n, ...).
+    """Makes a training step run on all devices.
 
-    The state keeps no device axis, and is donated.
+    Args:
+        train_step: a function (state, frozen, batch, axis_name) -> (state, measurements).
+
+    Returns:
+        A function (state, frozen, batch) -> (state, measurements). Only the batch has a leading
+        device axis, (devices, n, ...). The state is donated: its arrays are invalid afterwards.
     """
     return jax.pmap(
         partial(train_step, axis_name=AXIS),
@@ -25,12 +30,19 @@ def pmapped(train_step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def replicate(tree: Any) -> Any:
-    """The tree on every local device, as `pmapped` needs it where several processes train."""
+    """Copies a tree of arrays to every local device. `pmapped` needs it with several processes."""
     return jax.device_put(tree, _local_sharding())
 
 
 def shard_steps(tree: Any) -> Any:
-    """Batches (k, n, ...) of k steps, split over the devices: (devices, k, n / devices, ...)."""
+    """Splits the batches of k steps over the local devices.
+
+    Args:
+        tree: arrays (k, n, ...), where n is a multiple of the number of local devices.
+
+    Returns:
+        Arrays (devices, k, n / devices, ...), one row on each device.
+    """
     devices = jax.local_device_count()
     split = jax.tree.map(
         lambda a: a.reshape(len(a), devices, -1, *a.shape[2:]).swapaxes(0, 1), tree

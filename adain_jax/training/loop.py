@@ -1,4 +1,4 @@
-"""The run: from a configuration to trained weights, through whatever happens in between."""
+"""The training run: from a configuration to trained weights, with interruptions and resumption."""
 
 import dataclasses
 import json
@@ -31,21 +31,23 @@ from adain_jax.training.step import Frozen, State, in_sequence, initial_state, m
 from adain_jax.training.style_augmentation import window_side
 from adain_jax.training.validation import Validation, describe
 
-PICTURES_SHARE = 4  # of the free memory of a device, its pictures take a quarter at most
+PICTURES_SHARE = 4  # pictures take at most 1 / 4 of a device's free memory
 STEPS_PER_DISPATCH = 10
 
 
 class TrainingError(AdainError):
-    """A run that cannot go on; the message says where and why."""
+    """A run that cannot continue; the message says where and why."""
 
 
 def train(config: Config) -> None:
-    """Trains, or goes on with, the run in `config.run_dir`.
+    """Starts the run in `config.run_dir`, or resumes it.
 
     Raises:
-        UsageError: the configuration makes no sense.
-        RunError, DataError, WeightsError, CheckpointError: something it names cannot be used.
-        TrainingError: the loss is not finite.
+        UsageError: the configuration is invalid, or an optional package that it needs is missing.
+        RunError, DataError, WeightsError, CheckpointError: a run folder, data source, weight file
+            or checkpoint cannot be used; the message names it.
+        PictureError: a validation picture cannot be read.
+        TrainingError: the loss or the norm of its gradient is not finite.
     """
     # --- Options and processes ---
     if problems := config.problems():
@@ -139,7 +141,7 @@ def train(config: Config) -> None:
         data = {**batches.get_state(), "seconds": trained_seconds}
 
         def save(final: bool = False) -> None:
-            recorder.flush()  # so that nothing is saved whose losses are not finite
+            recorder.flush()  # raises before a state whose losses are not finite is saved
             if first:
                 _save(checkpoints, state, data, final=final)
 
@@ -149,7 +151,7 @@ def train(config: Config) -> None:
             steps = reconstruct_steps if step < config.reconstruct else train_steps
             state, measured = steps(state, frozen, arrays)
             step += len(group)
-            recorder.flush()  # what was measured before, while this is computed
+            recorder.flush()  # logs the previous dispatch while this one is computed
             recorder.pending = step, measured, group
             seconds = time.monotonic() - began
             data = {**position, "seconds": trained_seconds + seconds}
@@ -176,19 +178,22 @@ def train(config: Config) -> None:
 
 
 class Recorder:
-    """What was measured: checked, logged, and kept one dispatch behind the device.
+    """Checks and logs measurements, one dispatch behind the device.
 
     Args:
-        config: of the run.
-        step: the step that the run goes on from.
-        checkpoints: of the run, named where a loss is not finite.
+        config: the configuration of the run.
+        step: the step that the run starts or resumes from.
+        checkpoints: of the run; the error about a loss that is not finite names the latest.
+
+    Raises:
+        UsageError: TensorBoard events are wanted, but tensorboardX is not installed.
     """
 
     def __init__(self, config: Config, step: int, checkpoints: Checkpoints):
         self.latest: dict[str, float] = {}
-        """The newest measurements that were flushed."""
+        """The latest flushed measurements, by name."""
         self.pending: tuple[int, Mapping[str, Any], Sequence[Batch]] | None = None
-        """The step after a dispatch, its measurements (k,), and its k batches."""
+        """The step after a dispatch, its measurements (k,) on the device, and its k batches."""
         self._config, self._checkpoints = config, checkpoints
         self._metrics, self._events = None, None
         if jax.process_index() == 0:
@@ -196,10 +201,10 @@ class Recorder:
             self._events = _tensorboard(config) if config.tensorboard else None
 
     def flush(self) -> None:
-        """Checks and logs the measurements that are pending.
+        """Checks and logs the pending measurements, if there are any.
 
         Raises:
-            TrainingError: a loss is not finite.
+            TrainingError: a loss or the norm of its gradient is not finite.
         """
         if self.pending is None:
             return
@@ -214,7 +219,7 @@ class Recorder:
                 self.log(step, self.latest)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Writes measurements of a step."""
+        """Writes the measurements of a step; does nothing except in process 0."""
         if self._metrics:
             self._metrics.write(step, values)
         if self._events:
@@ -262,7 +267,7 @@ def _check_shares(config: Config) -> None:
 
 
 def _share_of_batches(config: Config) -> dict[str, Any]:
-    """What this process gives of the batches."""
+    """The arguments of the batches that select the share of this process."""
     return {
         "batch_size": config.batch_size // jax.process_count(),
         "seed": config.seed,
@@ -272,16 +277,16 @@ def _share_of_batches(config: Config) -> dict[str, Any]:
 
 
 def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple[Config, str]:
-    """The configuration with `pictures` and `steps_per_dispatch` decided, and the reason in words.
+    """Decides `pictures` and `steps_per_dispatch`; returns the configuration, and the reasons.
 
-    A run that goes on keeps what was decided at its beginning: its batches depend on it.
+    A resumed run keeps the place of its pictures, because its batches depend on it.
     """
     place, reason = config.pictures, "as --pictures says"
     file = config.run_dir / "config.json"
     if place == "auto" and file.exists():
         try:
             place, reason = json.loads(file.read_text())["pictures"], "as this run began"
-        except (ValueError, KeyError):  # `agree` says what is wrong with it
+        except (ValueError, KeyError):  # `agree` reports what is wrong with the file
             place = "stream"
     accelerated = jax.default_backend() != "cpu"
     if place == "auto" and not accelerated:
@@ -306,9 +311,9 @@ def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple
 def _groups(
     batches: Batches | NumberedBatches, config: Config, step: int
 ) -> Iterator[tuple[dict[str, Any], list[Batch], dict[str, Any]]]:
-    """Batches on the device, as many as one dispatch takes, until the end of the run.
+    """Puts the batches of each dispatch on the devices, until the end of the run.
 
-    Gives (arrays (devices, k, n, ...), the k batches, the position after them).
+    Yields (arrays (devices, k, n, ...), the k batches, the position in the data after them).
     """
     while step < config.steps:
         group = [next(batches) for _ in range(steps_of_dispatch(config, step))]
@@ -319,10 +324,11 @@ def _groups(
 
 
 def steps_of_dispatch(config: Config, step: int) -> int:
-    """How many steps the program beginning at `step` takes: all that a dispatch may, or one.
+    """Returns the number of steps of the dispatch at `step`: `config.steps_per_dispatch` or 1.
 
-    A dispatch ends where something is to be done between two steps. It depends on the step alone, so
-    that a run that was interrupted goes on with the same programs, to the bit.
+    No dispatch spans a step after which the run validates, saves, or changes its phase. The number
+    depends on the step alone, so that a resumed run executes the same programs and gives the same
+    result to the last bit.
     """
     most = config.steps_per_dispatch
     every = (config.val_every, config.save_every)
@@ -355,7 +361,7 @@ def _minutes_since(moment: float) -> float:
 
 
 def _all_agree(wish: bool, step: int) -> bool:
-    """Whether to stop: with several processes as all agree, so that none waits for another."""
+    """Whether to stop. Several processes agree on a step, so that none waits for another."""
     if jax.process_count() == 1:
         return wish
     from jax.experimental import multihost_utils
@@ -383,7 +389,7 @@ def _say(text: str) -> None:
 
 @contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM instead of dying of them; a second one is not collected."""
+    """Collects the first SIGINT or SIGTERM; a second one raises KeyboardInterrupt."""
     caught: list[int] = []
 
     def catch(number: int, frame: FrameType | None) -> None:

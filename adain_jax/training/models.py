@@ -1,4 +1,4 @@
-"""What is trained: the paper's decoder, or a light network with an encoder of its own."""
+"""What is trained: the paper's decoder, or a light network with its own encoder."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -24,22 +24,35 @@ Params = Mapping[str, Any]
 
 
 class Trainee(Protocol):
-    """A module to be trained: from the features of contents and styles to stylized pictures."""
+    """A module to train: it turns the features of contents and styles into stylized pictures."""
 
     def encode(self, pictures: Features, relu4_1: Features) -> Any:
-        """The features that the style enters, of pictures (n, h, w, 3).
+        """Returns the features on which the style acts.
 
-        `relu4_1` are VGG19's own features of the same pictures, (n, h / 8, w / 8, 512).
+        Args:
+            pictures: float (n, h, w, 3) in [0, 1]; h and w are multiples of 8.
+            relu4_1: VGG19's own features of the pictures, float (n, h / 8, w / 8, 512).
         """
         ...
 
     def __call__(self, content: Any, style: Any, style_index: Int[Array, " n"]) -> Features:
-        """Stylized pictures (n, h, w, 3), not clipped, of features that `encode` gave."""
+        """Returns stylized pictures, float (n, h, w, 3), not clipped to [0, 1].
+
+        Args:
+            content, style: what `encode` returned for the contents and the styles.
+            style_index: int (n,), the number of each style; only conditional normalization uses it.
+        """
         ...
 
 
 class StyleDecoder(nnx.Module):
-    """--model vgg19: a decoder, and the transform before it where that learns."""
+    """--model vgg19: a decoder, and the transform before it if that has parameters.
+
+    Args:
+        config: the configuration of the run.
+        styles: number of fixed styles, for the conditional transform.
+        rngs: random keys for the initial parameters.
+    """
 
     def __init__(self, config: Config, styles: int, *, rngs: nnx.Rngs):
         norm = {"none": None, "instance": InstanceNorm, "batch": BatchNorm}[config.norm]
@@ -50,13 +63,17 @@ class StyleDecoder(nnx.Module):
             self.conditional = ConditionalInstanceNorm(512, styles)
 
     def encode(self, pictures: Features, relu4_1: Features) -> Features:
-        """VGG19's features: its encoder is frozen."""
+        """Returns VGG19's features, float (n, h / 8, w / 8, 512): the encoder is frozen."""
         return relu4_1
 
     def __call__(
         self, content: Features, style: Features, style_index: Int[Array, " n"]
     ) -> Features:
-        """Section 6.1, or one of the ablations of section 7.2."""
+        """Decodes the output of AdaIN (section 6.1), or of another transform (sections 3.3, 7.2).
+
+        The arguments are those of `Trainee`; features are float (n, h / 8, w / 8, 512). Returns
+        float (n, h, w, 3), not clipped to [0, 1].
+        """
         if self.transform == "concat":
             x = jnp.concatenate([content, style], axis=-1)
         elif self.transform == "conditional":
@@ -67,7 +84,13 @@ class StyleDecoder(nnx.Module):
 
 
 class NetworkTrainee(nnx.Module):
-    """--model fast or distilled: a network with an encoder of its own, all of it trained."""
+    """--model fast or distilled: a network with its own encoder, all of it trained.
+
+    Args:
+        network: the class of the network.
+        config, styles: not used.
+        rngs: random keys for the initial parameters.
+    """
 
     def __init__(
         self, network: Callable[..., StyleNetwork], config: Config, styles: int, *, rngs: nnx.Rngs
@@ -75,13 +98,16 @@ class NetworkTrainee(nnx.Module):
         self.network = network(rngs=rngs)
 
     def encode(self, pictures: Features, relu4_1: Features) -> list[Features]:
-        """The features of the network's own encoder, scale by scale."""
+        """Returns the features of the network's own encoder, float (n, h / stride, w / stride, c).
+
+        There is one map for each scale; `relu4_1` is not used.
+        """
         return [scale.features for scale in self.network.encode(pictures, None)]
 
     def __call__(
         self, content: list[Features], style: list[Features], style_index: Int[Array, " n"]
     ) -> Features:
-        """AdaIN at every scale, and the network's own decoder."""
+        """Applies AdaIN at every scale and decodes: float (n, h, w, 3), not clipped."""
         contents, styles = (
             [FeatureMap(features, None) for features in scales] for scales in (content, style)
         )
@@ -89,7 +115,7 @@ class NetworkTrainee(nnx.Module):
 
 
 class Entry(NamedTuple):
-    """How a model is trained, and what is saved of it."""
+    """How a model is trained, and which part of it is saved."""
 
     trainee: Callable[..., Any]
     part: str
@@ -106,12 +132,15 @@ REGISTRY: dict[str, Entry] = {
 
 
 def initial_variables(config: Config, styles: int, init: Params | None) -> tuple[Any, Any]:
-    """Parameters and batch statistics of a trainee, as nested dictionaries of arrays.
+    """The initial parameters and batch statistics of a trainee.
 
     Args:
-        config: of the run.
+        config: the configuration of the run.
         styles: number of fixed styles, for the conditional transform.
-        init: layers as `weights.read` gives them; None for random ones from the seed.
+        init: layers as `weights.read` returns them; None for random ones from the seed.
+
+    Returns:
+        Two nested dictionaries of float32 arrays; the second is empty without batch normalization.
     """
     entry = REGISTRY[config.model]
 
@@ -127,18 +156,18 @@ def initial_variables(config: Config, styles: int, init: Params | None) -> tuple
 
 
 def bind_trainee(config: Config, styles: int, params: Params, batch_stats: Params) -> Any:
-    """The trainee with these parameters and batch statistics."""
+    """The trainee of `config.model` with these variables: nested dictionaries of arrays."""
     make = partial(REGISTRY[config.model].trainee, config, styles)
     return bind(make, merge(params, batch_stats))
 
 
 def variables(model: nnx.Module, kind: type[nnx.Variable]) -> Any:
-    """A module's variables of one kind as a nested dictionary of arrays."""
+    """The variables of one kind of a module, as a nested dictionary of arrays."""
     return nnx.to_pure_dict(nnx.state(model, kind))
 
 
 def merge(*trees: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dictionaries laid over each other."""
+    """Merges nested dictionaries; where they have the same leaf, the last one counts."""
     merged: dict[str, Any] = {}
     for tree in trees:
         for key, value in tree.items():

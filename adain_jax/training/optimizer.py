@@ -10,7 +10,7 @@ from adain_jax.training.config import Config
 
 
 def learning_rate(config: Config) -> optax.Schedule:
-    """The learning rate by step."""
+    """Returns the learning rate as a function of the step."""
     if config.schedule == "cosine":
         return optax.cosine_decay_schedule(config.learning_rate, config.steps)
     if config.schedule == "inverse":
@@ -19,7 +19,10 @@ def learning_rate(config: Config) -> optax.Schedule:
 
 
 def style_weight(config: Config, step: Array) -> Array | float:
-    """The weight of the style loss by step: it grows from a tenth over --ramp steps, then stays."""
+    """Returns the weight of the style loss at a step, int ().
+
+    With --ramp, the weight grows from a tenth over that many steps, then stays.
+    """
     if not config.ramp:
         return config.weight_of_style
     grown = jnp.clip((step - config.reconstruct) / config.ramp, 0, 1)
@@ -27,7 +30,7 @@ def style_weight(config: Config, step: Array) -> Array | float:
 
 
 def make_optimizer(config: Config) -> optax.GradientTransformation:
-    """Update directions of unit learning rate; the step scales them, by its own count of steps."""
+    """Returns an optimizer with a learning rate of 1; the training step scales its updates."""
     if config.optimizer == "adam":
         return optax.adam(1.0)
     over_inputs = optax.contrib.MuonDimensionNumbers((0, 1, 2), 3)
@@ -38,5 +41,5 @@ def make_optimizer(config: Config) -> optax.GradientTransformation:
             lambda leaf: over_inputs if leaf.ndim == 4 else None, params
         ),
     )
-    # The style loss has a heavy tail: without this, one bad batch leads the momentum for twenty steps.
+    # The style loss has a heavy tail: otherwise one bad batch dominates the momentum for 20 steps.
     return optax.chain(optax.normalize_by_update_norm(), muon)

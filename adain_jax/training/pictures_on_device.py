@@ -1,4 +1,4 @@
-"""Training pictures that live in device memory: decoded once, cut inside the compiled step."""
+"""Training pictures in device memory: decoded once, cropped inside the compiled step."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +15,14 @@ from adain_jax.style import AnyArray
 
 
 class PicturesOnDevice(NamedTuple):
-    """Pictures of any sizes as one row of pixels, so that none is padded to the largest."""
+    """Pictures of any sizes as one array of pixels, so that none is padded to the largest."""
 
     pixels: UInt8[AnyArray, "pixels 3"]
     """RGB, picture after picture, row after row."""
     first: Int[AnyArray, " n"]
-    """Where each picture begins."""
+    """The index of the first pixel of each picture, int32."""
     size: Int[AnyArray, "n 2"]
-    """Height and width of each picture."""
+    """Height and width of each picture in pixels, int32."""
 
 
 def crop_windows(
@@ -32,14 +32,17 @@ def crop_windows(
     side: int,
     flip: bool,
 ) -> UInt8[Array, "n side side 3"]:
-    """A random square out of each chosen picture, half of them mirrored with `flip`.
+    """Cuts a random square out of each chosen picture.
 
     Args:
-        pictures: their shorter sides are at least `side`.
-        index: which pictures.
-        keys: one random key for each.
-        side: of the squares, in pixels.
-        flip: whether to mirror.
+        pictures: pictures whose shorter sides are at least `side`.
+        index: the numbers of the chosen pictures, int (n,).
+        keys: one random key for each of them, (n,).
+        side: height and width of the squares in pixels.
+        flip: whether to mirror half of the squares, at random.
+
+    Returns:
+        uint8 (n, side, side, 3).
     """
 
     def crop(index: Array, key: Array) -> Array:
@@ -55,12 +58,15 @@ def crop_windows(
 
 
 def load_all(pictures: Pictures) -> tuple[PicturesOnDevice, list[str]]:
-    """Decodes all pictures of a source: NumPy arrays, ready for `jax.device_put`, and their names.
+    """Decodes all pictures of a source.
+
+    Returns:
+        The pictures, as NumPy arrays ready for `jax.device_put`, and their names.
 
     Raises:
-        DataError: not one picture can be read.
+        DataError: no picture can be read.
     """
-    with ThreadPoolExecutor() as pool:  # Pillow decodes without the interpreter's lock
+    with ThreadPoolExecutor() as pool:  # Pillow releases the GIL while it decodes
         read = list(pool.map(pictures.__getitem__, range(len(pictures))))
     decoded, names = [pixels for pixels, _ in read], [name for _, name in read]
     size = np.array([pixels.shape[:2] for pixels in decoded], np.int32)
@@ -71,22 +77,31 @@ def load_all(pictures: Pictures) -> tuple[PicturesOnDevice, list[str]]:
 
 
 def estimated_bytes(pictures: Pictures, sample: int = 32) -> int:
-    """About how much memory all pictures of a source take, from evenly spaced ones."""
+    """Estimates the size in bytes of all decoded pictures of a source.
+
+    Args:
+        pictures: the source.
+        sample: how many pictures to decode, evenly spaced.
+
+    Raises:
+        DataError: no picture can be read.
+    """
     numbers = np.linspace(0, len(pictures) - 1, min(sample, len(pictures))).astype(int)
     return int(np.mean([pictures[int(i)][0].nbytes for i in numbers]) * len(pictures))
 
 
 class NumberedBatches(Iterator[Batch]):
-    """Batches of the pictures' numbers, for pictures that live on the device.
+    """An endless iterator over batches of picture numbers, for pictures in device memory.
 
-    Shuffled, reproducible and resumable like `adain_jax.data.pipeline.Batches`: a batch is a function
-    of the numbers of pictures, the seed and its own number; several processes take turns.
+    It is shuffled, reproducible and resumable like `adain_jax.data.pipeline.Batches`. A batch
+    depends only on the sizes of the sources, the seed and its own number. Several processes take
+    turns. In place of pictures, a batch holds their numbers, int32 (n,).
 
     Args:
-        content_names, style_names: of all pictures of each source, in their order.
+        content_names, style_names: the names of all pictures of each source, in their order.
         batch_size: pairs per batch in this process.
-        seed: of the orders.
-        process_index, process_count: this process and how many there are.
+        seed: the random seed for the orders.
+        process_index, process_count: the number of this process, and how many there are.
     """
 
     def __init__(
@@ -123,15 +138,15 @@ class NumberedBatches(Iterator[Batch]):
         return Batch(content, style, style, pairs.astype(np.int32), names)
 
     def get_state(self) -> dict[str, Any]:
-        """The position: the next call gives the batch after it. The same in every process."""
+        """The position after the last batch, as JSON values. It is the same in every process."""
         return {"batches": self._given}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Goes to a position that `get_state` gave."""
+        """Goes to a position that `get_state` returned."""
         self._given = state["batches"]
 
     def _picture(self, which: int, pair: int) -> int:
-        """The picture of a pair of the run: each epoch of each source has its own order."""
+        """The number of a pair's picture; each epoch of each source has its own order."""
         length = len(self._names[which])
         epoch, position = divmod(pair, length)
         if (which, epoch) not in self._orders:

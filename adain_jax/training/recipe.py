@@ -1,8 +1,8 @@
-"""Weights as a recipe: the legs of training in a file, run one after the other by one command.
+"""Recipes: several legs of training, described in one file and run by one command.
 
-A recipe is a TOML file of `train.py`'s options: `model`, a table `common`, and one table `legs` per
-leg, which begins with the weights of the one before. Those of the weights that ship lie in
-`adain_jax/training/recipes/`. The same command goes on after any interruption.
+A recipe is a TOML file with options of `train.py`: `model`, a table `common`, and one table `legs`
+per leg. Each leg starts from the weights of the leg before. The recipes that ship are in
+`adain_jax/training/recipes/`. The same command resumes after any interruption.
 """
 
 import dataclasses
@@ -31,20 +31,20 @@ from adain_jax.training.run_dir import plot
 RECIPES = Path(__file__).parent / "recipes"
 SHEET_ROWS = 6
 SMOKE = {"steps": 3, "crop": 32, "resize": 64, "accumulate": 1, "reconstruct": 0, "ramp": 0}
-"""What replaces a leg's options in a trial run: everything happens, and nothing takes long."""
+"""These replace the options of each leg in a trial run, so that nothing takes long."""
 
 
 class RecipeError(AdainError):
-    """A recipe that cannot be followed; the message names it."""
+    """A recipe that cannot be used; the message names it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What makes one file of weights.
+    """The legs of training that lead to one file of weights.
 
     Attributes:
-        model: as of `train.py`.
-        legs: the options of each leg by its name, those in common included.
+        model: as in `train.py --model`.
+        legs: the options of each leg by its name, including the common ones.
     """
 
     model: weights.Model
@@ -52,10 +52,14 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Reads a recipe file, or the one of a name that ships.
+    """Reads a recipe.
+
+    Args:
+        path: a TOML file, or the name of a recipe that ships.
 
     Raises:
-        RecipeError: there is no such file, it is no TOML, or names options that do not exist.
+        RecipeError: the file cannot be read, is not TOML, lacks a known model or legs, or names
+            options that do not exist.
     """
     file = Path(path)
     if not file.suffix:
@@ -83,21 +87,21 @@ def read_recipe(path: str | Path) -> Recipe:
 def follow(
     recipe: Recipe, folder: Path, *, init: Path | None, smoke: bool, **options: Any
 ) -> Path | None:
-    """Runs the legs that are not done yet, then measures what came of them.
+    """Runs the legs that are not finished yet, then writes and measures the final weights.
 
     Args:
-        recipe: what to do.
-        folder: where each leg gets its run folder; the weights, as float16, and their figures in
-            `evaluation.json`, `curves.png` and `samples.jpg`.
-        init: weights that the first leg begins with.
-        smoke: a trial run of a few small steps.
-        options: of `Config`, the same for all legs: the pictures, the encoder and the like.
+        recipe: the recipe to follow.
+        folder: the folder to write to: a run folder for each leg, the weights in float16,
+            `curves.png` and, given validation pictures, `evaluation.json` and `samples.jpg`.
+        init: initial weights of the first leg; None for random ones.
+        smoke: only run a few small steps of each leg.
+        options: fields of `Config` that are the same for all legs, such as the pictures.
 
     Returns:
-        The weights' path; None if a signal stopped a leg.
+        The path of the final weights; None if a signal stopped a leg.
 
     Raises:
-        Whatever `train` raises.
+        AdainError: any error that `train`, `plot` or the evaluation raises.
     """
     part, kind = REGISTRY[recipe.model].part, REGISTRY[recipe.model].kind
     trial = {**SMOKE, "batch_size": 2 * jax.device_count()} if smoke else {}

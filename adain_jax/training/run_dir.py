@@ -16,10 +16,10 @@ class RunError(AdainError):
 
 
 def agree(config: Config) -> None:
-    """Writes config.json, or checks that the run there is the same one.
+    """Writes config.json; an existing one must first describe the same run.
 
     Raises:
-        RunError: the run there was started with other values; all that differ are named.
+        RunError: config.json is damaged, or has other values; all that differ are named.
     """
     file = config.run_dir / "config.json"
     if file.exists():
@@ -27,7 +27,7 @@ def agree(config: Config) -> None:
             before = json.loads(file.read_text())
         except ValueError:
             raise RunError(f"{file}: damaged; delete it or take another --run-dir") from None
-        # A run from before an option existed was what its default is now.
+        # Options that are newer than the run: the run behaved as their defaults do now.
         before = {field.name: field.default for field in fields(Config)} | {
             "pictures": "stream",
             **before,
@@ -47,11 +47,11 @@ def agree(config: Config) -> None:
 
 
 class Metrics:
-    """metrics.jsonl: one JSON object a line, appended and flushed.
+    """Writes metrics.jsonl: one JSON object per line, appended and flushed.
 
     Args:
-        path: the file; lines after step `until`, which a resumed run will write again, are dropped.
-        until: the step that the run goes on from.
+        path: the file. Lines after step `until` are dropped: a resumed run writes them again.
+        until: the step that the run starts or resumes from.
     """
 
     def __init__(self, path: Path, until: int):
@@ -60,7 +60,7 @@ class Metrics:
         self._file = path.open("a")
 
     def write(self, step: int, values: Mapping[str, float]) -> None:
-        """Appends a line."""
+        """Appends a line with the measurements of a step."""
         self._file.write(json.dumps({"step": step, **values}) + "\n")
         self._file.flush()
 
@@ -70,7 +70,7 @@ class Metrics:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.jsonl, less a last one that was cut short; none if there is no file."""
+    """Reads the lines of metrics.jsonl, except damaged ones; returns none if there is no file."""
     lines = []
     for line in path.read_text().splitlines() if path.exists() else []:
         try:
@@ -82,6 +82,10 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 def plot(runs: Sequence[Path], output: Path) -> None:
     """Draws the losses of one or more runs into one picture.
+
+    Args:
+        runs: run folders.
+        output: the picture to write; its suffix gives the format.
 
     Raises:
         RunError: a run has no metrics.
@@ -127,7 +131,7 @@ def plot(runs: Sequence[Path], output: Path) -> None:
 
 
 def _smooth(values: Sequence[float]) -> list[float]:
-    """An exponential average over about a fiftieth of the curve."""
+    """An exponential moving average over about a fiftieth of the curve."""
     keep = 1 - 1 / max(2, len(values) / 50)
     smooth, total, weight = [], 0.0, 0.0
     for value in values:

@@ -1,4 +1,4 @@
-"""One step of training (section 6.2): pure, over the trainee alone, the same under `jit` and `pmap`."""
+"""One training step (section 6.2): a pure function that changes only the trainee's state."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -31,38 +31,40 @@ Measurements = dict[str, Float[Array, ""]]
 
 
 class State(NamedTuple):
-    """All that changes in training; arrays without a device axis."""
+    """Everything that training changes; arrays have no device axis."""
 
     step: Array
+    """int32 (), the number of steps done."""
     params: Any
+    """Parameters of the trainee, a nested dictionary of float32 arrays."""
     batch_stats: Any
-    """Running statistics of batch normalization, if there is any."""
+    """Running statistics of batch normalization; empty without it."""
     opt_state: Any
     ema: Any
     """Moving average of the parameters; None without --ema."""
 
 
 class Frozen(NamedTuple):
-    """All that training reads and never changes: no gradient is taken for it."""
+    """Everything that training reads but never changes; no gradient is taken for it."""
 
     encoder: Params
     """Parameters of VGG19's encoder."""
     teacher: Params | None = None
-    """Parameters of a VGG19 decoder to learn from, with --teacher."""
+    """Parameters of a VGG19 decoder to learn from, with --teacher-weight."""
     content: PicturesOnDevice | None = None
     style: PicturesOnDevice | None = None
-    """The pictures, where they live on the device; a batch then holds their numbers."""
+    """The pictures, if they are in device memory; a batch then holds their numbers."""
 
 
 class Pairs(NamedTuple):
-    """Contents and styles of a batch, pictures (n, h, w, 3) in [0, 1]."""
+    """Contents and styles of a batch, float pictures (n, h, w, 3) in [0, 1]."""
 
     content: Features
     style: Features
 
 
 def initial_state(config: Config, styles: int, init: Params | None = None) -> State:
-    """Step 0, with given weights or random ones from the seed; arguments as `initial_variables`."""
+    """Returns the state at step 0. The arguments are those of `initial_variables`."""
     params, batch_stats = initial_variables(config, styles, init)
     ema = jax.tree.map(jnp.copy, params) if config.ema else None
     opt_state = make_optimizer(config).init(params)
@@ -72,14 +74,17 @@ def initial_state(config: Config, styles: int, init: Params | None = None) -> St
 def make_train_step(
     config: Config, styles: int, *, reconstruct: bool = False
 ) -> Callable[..., tuple[State, Measurements]]:
-    """The function (state, frozen, batch, axis_name=None) -> (state, measurements).
-
-    With `axis_name`, gradients and measurements are averaged over it.
+    """Makes the training step, a pure function for `jit` or `pmap`.
 
     Args:
-        config: of the run.
+        config: the configuration of the run.
         styles: number of fixed styles, for the conditional transform.
-        reconstruct: whether this is the step of the first phase, as an auto-encoder.
+        reconstruct: whether to make the step of the first phase, which trains an auto-encoder.
+
+    Returns:
+        A function (state, frozen, batch, axis_name=None) -> (state, measurements). The batch holds
+        the arrays (n, ...) of `adain_jax.data.pipeline.Batch.arrays`; measurements are scalars.
+        With `axis_name`, gradients and measurements are averaged over that axis.
     """
     optimizer = make_optimizer(config)
     objective = reconstruction_objective if reconstruct else style_transfer_objective
@@ -98,7 +103,7 @@ def make_train_step(
     value_and_grad = jax.value_and_grad(loss, has_aux=True)
 
     def gradients(state: State, frozen: Frozen, batch: Batch) -> tuple[Any, Measurements, Any]:
-        """Gradients, measurements and batch statistics of the whole batch, part by part."""
+        """Gradients, measurements and batch statistics of the whole batch, computed in parts."""
 
         def one_part(batch_stats: Any, part: Batch) -> tuple[Any, tuple[Any, Measurements]]:
             (_, (measured, batch_stats)), grads = value_and_grad(
@@ -118,7 +123,8 @@ def make_train_step(
         if axis_name:
             grads, measured, batch_stats = jax.lax.pmean((grads, measured, batch_stats), axis_name)
         opt_state = state.opt_state
-        if config.reconstruct:  # Adam begins anew with the losses, whose gradients are far larger
+        # The optimizer starts again after the first phase: gradients are far larger from there on.
+        if config.reconstruct:
             fresh = state.step == config.reconstruct
             opt_state = jax.tree.map(
                 lambda new, old: jnp.where(fresh, new, old),
@@ -142,7 +148,11 @@ def make_train_step(
 
 
 def in_sequence(train_step: Callable[..., Any]) -> Callable[..., tuple[State, Measurements]]:
-    """Several steps in one program: batches (k, n, ...) in, measurements (k,) of each step out."""
+    """Turns a training step into a function that runs several steps in one program.
+
+    The function takes the batches of k steps, arrays (k, n, ...), and returns the state after them
+    and the measurements of each step, (k,).
+    """
 
     def train_steps(
         state: State, frozen: Frozen, batches: Batch, axis_name: str | None = None
@@ -156,10 +166,10 @@ def in_sequence(train_step: Callable[..., Any]) -> Callable[..., tuple[State, Me
 
 
 def load_pairs(config: Config, frozen: Frozen, batch: Batch) -> Pairs:
-    """The pictures of a batch, float32 (n, crop, crop, 3) in [0, 1].
+    """Returns the pictures of a batch, float32 (n, crop, crop, 3) in [0, 1].
 
-    Where pictures live on the device they are cut here, by keys from the seed and the number of the
-    pair in the run: however many devices share the batch, every pair is the same.
+    Pictures in device memory are cropped here. Their random keys come from the seed and the number
+    of the pair in the run, so that every pair is the same however many devices share the batch.
     """
     content, style = batch["content"], batch["style"]
     if frozen.content is None and not config.augment_styles:
@@ -186,7 +196,21 @@ def style_transfer_objective(
     batch: Batch,
     step: Array,
 ) -> Measurements:
-    """Equations 11 to 13, of each content with its styles; and what distillation adds."""
+    """The losses of equations 11 to 13 and of distillation, for each content with its styles.
+
+    Args:
+        config: the configuration of the run.
+        trainee: the module to train, with its parameters.
+        encoder: VGG19's encoder.
+        frozen: holds the teacher, if there is one.
+        pictures: float32 (n, h, w, 3) in [0, 1].
+        batch: only its `style_index`, int32 (n,), is used.
+        step: the number of steps done, int32 (); the style weight depends on it.
+
+    Returns:
+        Scalars: `loss`, the weighted sum, and its parts without their weights. A part whose weight
+        is 0 may be missing.
+    """
     content_relu4_1, style_taps = encoder(pictures.content).relu4_1, encoder(pictures.style)
     content = trainee.encode(pictures.content, content_relu4_1)
     style = trainee.encode(pictures.style, style_taps.relu4_1)
@@ -198,7 +222,7 @@ def style_transfer_objective(
         ) / 2
         total += config.feature_weight * measured["feature_loss"]
 
-    # Beside the k-th repetition of the contents stand the styles turned by k.
+    # The k-th repetition of the contents is paired with the styles rolled by k.
     repetitions = range(config.pairings)
     content, content_relu4_1 = jax.tree.map(
         lambda x: jnp.concatenate([x for _ in repetitions]), (content, content_relu4_1)
@@ -240,7 +264,10 @@ def reconstruction_objective(
     batch: Batch,
     step: Array,
 ) -> Measurements:
-    """The first phase: each picture of a batch in its own style, mean absolute pixel difference."""
+    """The loss of the first phase: each picture of a batch is reconstructed in its own style.
+
+    It is the mean absolute difference of pixels. See `style_transfer_objective` for the arguments.
+    """
     both = jnp.concatenate(pictures)
     features = trainee.encode(both, encoder(both).relu4_1)
     difference = pixel_loss(trainee(features, features, jnp.tile(batch["style_index"], 2)), both)
@@ -248,9 +275,10 @@ def reconstruction_objective(
 
 
 def _scan(body: Callable[..., Any], carry: Any, xs: Any) -> tuple[Any, Any]:
-    """`lax.scan`; on CPU without a loop, inside which XLA's convolutions take ten times as long.
+    """`lax.scan`, but unrolled on CPU, where XLA's convolutions take ten times as long in a loop.
 
-    Seen with jaxlib 0.10; `python -m benchmarks.training --steps-per-dispatch 2` tells when it can go.
+    Workaround, needed with jaxlib 0.10. `python -m benchmarks.training --steps-per-dispatch 2`
+    shows when it can be removed.
     """
     if jax.default_backend() != "cpu":
         return jax.lax.scan(body, carry, xs)

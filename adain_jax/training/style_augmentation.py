@@ -1,6 +1,6 @@
-"""Styles changed at random before they are encoded, so that a network meets more than its paintings.
+"""Random changes of styles before they are encoded, so that a network sees more than its paintings.
 
-Hue, order and sign of the channels, contrast, gamma, grayscale, and the scale of the crop.
+The changes: hue, order and sign of the channels, contrast, gamma, grayscale, and scale of the crop.
 """
 
 import dm_pix
@@ -10,12 +10,15 @@ from jaxtyping import Array, Float
 
 from adain_jax.training.config import Config
 
-PROBABILITY = 0.5  # that a style keeps its colors; each change below is drawn on its own
-SCALE = 2.0  # crops show between half and double of their side
+PROBABILITY = 0.5  # probability that a style keeps its colors
+SCALE = 2.0  # crops show windows of half to double their side
 
 
 def window_side(config: Config) -> int:
-    """Side of the squares that styles are cut from: with augmentation, room for the largest scale."""
+    """Returns the side in pixels of the windows that crops of styles are taken from.
+
+    With augmentation, windows leave room for the largest scale, but not more than `config.resize`.
+    """
     if not config.augment_styles:
         return config.crop
     return min(int(SCALE * config.crop), config.resize)
@@ -24,12 +27,15 @@ def window_side(config: Config) -> int:
 def augment_styles(
     keys: Array, windows: Float[Array, "n side side 3"], crop: int
 ) -> Float[Array, "n crop crop 3"]:
-    """Random changes of styles, each by its own key.
+    """Changes styles at random, each by its own key.
 
     Args:
-        keys: one random key for each style.
-        windows: pictures in [0, 1], squares of `window_side`.
-        crop: side of the result in pixels.
+        keys: one random key for each style, (n,).
+        windows: float32 pictures in [0, 1], squares with the side `window_side`.
+        crop: side of the results in pixels.
+
+    Returns:
+        float32 (n, crop, crop, 3) in [0, 1].
     """
     return jax.vmap(lambda key, window: _augment(key, window, crop))(keys, windows)
 
@@ -40,7 +46,7 @@ def _augment(key: Array, window: Float[Array, "side side 3"], crop: int) -> Arra
 
 
 def _rescaled_crop(key: Array, window: Float[Array, "side side 3"], crop: int) -> Array:
-    """A random square of the window, between half of the crop and the whole window, resized."""
+    """A random square of the window, from crop / SCALE to all of it, resized to `crop`."""
     side = window.shape[0]
     scale_key, corner_key = jax.random.split(key)
     smallest, largest = crop / SCALE, float(side)
@@ -64,7 +70,7 @@ def _change_colors(key: Array, picture: Float[Array, "h w 3"]) -> Array:
     contrast = jnp.exp(jax.random.uniform(keys[3], minval=-0.5, maxval=0.5))
     changed = jnp.clip(dm_pix.adjust_contrast(changed, contrast), 0, 1)
     gamma = jnp.exp(jax.random.uniform(keys[4], minval=-0.5, maxval=0.5))
-    # A power's gradient at 0 is infinite, and nothing needs it: styles are data.
+    # Avoids 0, where the gradient of a power is infinite. Styles are data and need no gradient.
     changed = jnp.maximum(changed, 1e-6) ** gamma
     gray = jnp.broadcast_to(dm_pix.rgb_to_grayscale(changed), changed.shape)
     changed = jnp.where(jax.random.bernoulli(keys[5], 0.1), gray, changed)

@@ -19,18 +19,19 @@ from adain_jax.training.config import Config
 from adain_jax.training.models import Params, bind_trainee
 from adain_jax.training.step import State
 
-SAMPLES = 6
-MOST = 1000  # pairs, which stay in memory
-STYLE_WEIGHT = 10.0  # of the sum that is reported: Lc + 10 Ls, whatever is trained
+SAMPLES = 6  # rows of the sheet
+MOST = 1000  # at most this many pairs, because they stay in memory
+STYLE_WEIGHT = 10.0  # the reported sum is Lc + 10 Ls, whatever the weights in training
 
 
 class Validation:
-    """Pair i is the i-th content and the i-th style, central squares.
+    """Validates on fixed pairs: pair i is the central squares of the i-th content and i-th style.
 
     Args:
-        config: of the run.
-        content, style: their sources; the shorter one decides how many pairs there are.
-        styles: number of fixed styles, for the conditional transform; `style` is then the training one.
+        config: the configuration of the run.
+        content, style: the sources; the shorter one decides how many pairs there are.
+        styles: number of fixed styles, for the conditional transform; `style` must then be the
+            source that is trained on.
 
     Raises:
         DataError: a source is empty.
@@ -43,7 +44,16 @@ class Validation:
         self._measure = jax.jit(partial(_measure, config, styles))
 
     def run(self, state: State, encoder_params: Params) -> tuple[dict[str, float], Picture]:
-        """Mean losses over all pairs, and a sheet of the first ones: content, style, result."""
+        """Measures the weights (their moving average, if there is one) on all pairs.
+
+        Args:
+            state: the training state, on the host.
+            encoder_params: the parameters of VGG19's encoder.
+
+        Returns:
+            The means of all measurements, by names that begin with `val_`; and a sheet of the first
+            pairs and their results, float32 (h, w, 3) in [0, 1].
+        """
         params = state.params if state.ema is None else state.ema
         arrays = jax.device_put((params, state.batch_stats, encoder_params))
         measured = []
@@ -80,5 +90,5 @@ def _measure(
 
 
 def describe(measurements: Mapping[str, float], keys: Iterable[str]) -> str:
-    """Some measurements in one line."""
+    """Formats the measurements with these keys in one line; missing keys are left out."""
     return ", ".join(f"{key} {measurements[key]:.4g}" for key in keys if key in measurements)
