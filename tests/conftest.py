@@ -112,3 +112,17 @@ def reference(reference_weights: Path) -> dict[str, np.ndarray]:
 def square_reference(reference: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The same of the square batch alone, by their names without `square/`."""
     return {k.removeprefix("square/"): v for k, v in reference.items() if k.startswith("square/")}
+
+
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """Counts the programs that XLA compiles."""
+    count: list[str] = []
+
+    def listen(event: str, duration: float, **_: object) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            count.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    yield count
+    jax.monitoring.unregister_event_duration_listener(listen)

@@ -58,20 +58,6 @@ def network(model, params):
     return unpadded
 
 
-@pytest.fixture
-def compilations():
-    """Counts the programs that XLA compiles."""
-    count = []
-
-    def listen(event, duration, **_):
-        if event == "/jax/core/compile/backend_compile_duration":
-            count.append(event)
-
-    jax.monitoring.register_event_duration_secs_listener(listen)
-    yield count
-    jax.monitoring.unregister_event_duration_listener(listen)
-
-
 def test_one_picture_a_batch_and_a_list_come_back_as_what_they_were(stylizer, style):
     one = picture(20, 30)
     result = stylizer(one, style)

@@ -31,4 +31,4 @@ def to_uint8(pixels: A) -> A:
 def from_float(pixels: A, dtype: DTypeLike) -> A:
     """Clips floats to [0, 1]; if `dtype` is uint8, also rounds them to uint8 in 0..255."""
     clipped = pixels.clip(0, 1)
-    return (clipped * 255 + 0.5).astype(np.uint8) if dtype == np.uint8 else clipped
+    return (clipped * 255 + 0.5).astype(np.uint8) if np.dtype(dtype) == np.uint8 else clipped

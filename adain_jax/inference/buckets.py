@@ -64,14 +64,12 @@ class Buckets:
             self._bucket_of[size] = self._existing_bucket(size) or self._open(size)
         return self._bucket_of[size]
 
-    def rows_for(self, shape: Size, pictures: int) -> int:
-        """Returns the number of rows of a batch for this many pictures in this padded shape.
+    def rows_for(self, shape: Size, own: int) -> int:
+        """Returns the number of rows of a batch in this padded shape whose pictures need `own` rows.
 
-        It is a power of two, so that there are few programs. The first batch that is smaller than
-        the one before it gets as many rows as that one: it is most likely the last of many, which
-        is not worth another program.
+        The first batch that is smaller than the one before it gets as many rows as that one: it is
+        most likely the last of many, which is not worth another program.
         """
-        own = power_of_two(pictures)
         rows = max(own, self._rows.get(shape, own))
         self._rows[shape] = own
         return rows
@@ -101,6 +99,32 @@ class Buckets:
 
     def _smallest_holding(self, size: Size) -> Size:
         return min((shape for shape in self.shapes if _holds(shape, size)), key=_area)
+
+
+class FixedBuckets:
+    """Padded shapes that depend on each picture's size alone, not on what else there is.
+
+    So its result is the same to the bit in whatever company, at the price of more programs: sides are
+    rounded up to four steps per octave, multiples of 8 at least.
+    """
+
+    def plan(self, sizes: Iterable[Size]) -> None:
+        """There is nothing to plan."""
+
+    def bucket_for(self, size: Size) -> Size:
+        """Returns the padded shape for a picture of this size (height, width), in pixels."""
+        height, width = (_round_to_step(side) for side in size)
+        return height, width
+
+    def rows_for(self, shape: Size, own: int) -> int:
+        """Returns the number of rows of a batch whose pictures need `own` rows: no more than those."""
+        return own
+
+
+def _round_to_step(side: int) -> int:
+    """The next multiple of a quarter of the power of two below it, and of 8."""
+    step = max(MULTIPLE, power_of_two(side) // 8)
+    return -(-side // step) * step
 
 
 def _merge(groups: Counter[Size], limit: int) -> list[Size]:

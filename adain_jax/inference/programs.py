@@ -1,30 +1,33 @@
 """The compiled programs for pictures in one piece, and the batches that they take."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from jaxtyping import Array
 
 from adain_jax.images.dtypes import from_float, to_float
 from adain_jax.inference.buckets import Size
+from adain_jax.inference.devices import Params, on_each_device
 from adain_jax.inference.inputs import StyleInputs, size_of
 from adain_jax.nn import bind
 from adain_jax.nn.network import FeatureMap, StyleNetwork
 from adain_jax.style import Style
 
 Network = type[StyleNetwork]
-Params = Mapping[str, Any]
 
 
-@partial(jax.jit, static_argnums=0)
-def encode_style(network: Network, params: Params, pictures: Array, size: Array) -> Style:
+@partial(jax.jit, static_argnums=(0, 1))
+def encode_style(
+    network: Network, mesh: Mesh, params: Params, pictures: Array, size: Array
+) -> Style:
     """Computes the styles of padded pictures.
 
     Args:
         network: the class of the network.
+        mesh: the devices that share the batch, see `adain_jax.inference.devices`.
         params: its parameters.
         pictures: float in [0, 1] or uint8 (n, h, w, 3); h and w are multiples of 8.
         size: int32 (n, 2), the valid height and width of each picture.
@@ -32,7 +35,12 @@ def encode_style(network: Network, params: Params, pictures: Array, size: Array)
     Returns:
         Leaves float32 (n, c).
     """
-    return bind(network, params).encode_style(to_float(pictures), size)
+
+    def encode(params: Params, batch: tuple[Array, Array]) -> Style:
+        pictures, size = batch
+        return bind(network, params).encode_style(to_float(pictures), size)
+
+    return on_each_device(mesh, encode)(params, (pictures, size))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -47,14 +55,19 @@ def encode_content(
     return model.encode(to_float(pictures), size)
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(jax.jit, static_argnums=(0, 1))
 def stylize(
-    network: Network, params: Params, contents: Array, inputs: StyleInputs, size: Array
+    network: Network,
+    mesh: Mesh,
+    params: Params,
+    contents: Array,
+    inputs: StyleInputs,
+    size: Array,
 ) -> Array:
     """Stylizes padded contents.
 
     Args:
-        network, params: see `encode_style`.
+        network, mesh, params: see `encode_style`.
         contents: float in [0, 1] or uint8 (n, h, w, 3); h and w are multiples of 8.
         inputs: of the batch, with the first axis n.
         size: int32 (n, 2), the valid height and width of each content.
@@ -62,10 +75,14 @@ def stylize(
     Returns:
         Arrays like `contents`, of the same dtype: floats are clipped to [0, 1], bytes rounded.
     """
-    style, alpha, masks, content_style = inputs
-    model = bind(network, params)
-    pictures = model(to_float(contents), style, alpha, masks, size, content_style)
-    return from_float(pictures, contents.dtype)
+
+    def stylize_rows(params: Params, batch: tuple[Array, StyleInputs, Array]) -> Array:
+        contents, (style, alpha, masks, content_style), size = batch
+        model = bind(network, params)
+        pictures = model(to_float(contents), style, alpha, masks, size, content_style)
+        return from_float(pictures, contents.dtype)
+
+    return on_each_device(mesh, stylize_rows)(params, (contents, inputs, size))
 
 
 @partial(jax.jit, static_argnums=(0, 1))

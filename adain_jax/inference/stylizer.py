@@ -13,7 +13,8 @@ import numpy as np
 from jaxtyping import Float
 
 from adain_jax.inference import memory, programs
-from adain_jax.inference.buckets import Buckets, Size
+from adain_jax.inference.buckets import Buckets, FixedBuckets, Size
+from adain_jax.inference.devices import Devices, Params, split
 from adain_jax.inference.inputs import (
     Content,
     K,
@@ -81,19 +82,22 @@ class Stylizer:
     than a tile are computed tile by tile, in bounded memory, with the same result.
 
     Attributes:
-        batch_size: how many pictures one program stylizes at a time; larger batches are split.
+        batch_size: how many pictures a device stylizes at a time; larger batches are split.
+        devices: those that share a batch; tiles and single pictures are computed on the first.
         network: the network's class, for `bind` of `adain_jax.nn` and for `adain_jax.augment`.
-        params: its parameters, on the device.
+        params: its parameters, on JAX's default device.
     """
 
     def __init__(
         self,
-        params: programs.Params,
+        params: Params,
         *,
         model: Model = "fast",
         dtype: str = "float32",
         batch_size: int | None = None,
         tile: int | Literal["auto", "off"] = "auto",
+        devices: Sequence[jax.Device] | None = None,
+        shapes: Literal["few", "fixed"] = "few",
     ):
         """Makes a stylizer with given parameters.
 
@@ -102,30 +106,43 @@ class Stylizer:
                 "distilled"; for "vgg19", {"encoder": ..., "decoder": ...}.
             model: "fast", "distilled" or "vgg19", the paper's network.
             dtype: "float32" or "bfloat16", for the convolutions only.
-            batch_size: pictures per program. The default is 1 on CPU, where more is no faster, and
-                8 otherwise.
+            batch_size: pictures per device at a time. The default is 1 on CPU, where more is no
+                faster, and 8 otherwise.
             tile: side in pixels of the tiles of large pictures, at least 128; "auto" chooses it
                 from the free memory, "off" computes every picture in one piece.
+            devices: the local devices that share each batch; by default all of them.
+            shapes: "few" padded shapes, chosen for the pictures that come; or "fixed" ones that depend
+                on each picture's size alone, so that its result does not depend, not even in its
+                rounding, on which other pictures there are.
 
         Raises:
-            ValueError: `dtype` or `tile` is none of these.
-            KeyError: there is no such model.
+            ValueError: `model`, `dtype`, `batch_size` or `tile` is none of these, or `devices` is
+                empty.
         """
         smallest = memory.MIN_TILE_SIZE
         if dtype not in ("float32", "bfloat16"):
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
         if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= smallest):
             raise ValueError(f"tile must be auto, off or at least {smallest}, not {tile}")
-        self.batch_size = batch_size or (1 if jax.default_backend() == "cpu" else 8)
+        if model not in NETWORKS:
+            raise ValueError(f"model must be {' or '.join(NETWORKS)}, not {model}")
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if devices is not None and not devices:
+            raise ValueError("devices must be some of jax.local_devices(), or None for all")
+        self.devices = tuple(devices or jax.local_devices())
+        self.batch_size = batch_size or (1 if self.devices[0].platform == "cpu" else 8)
         self.network = NETWORKS[model]
-        self.params: programs.Params = jax.device_put(
+        self.params: Params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
+        self._placed = Devices(self.devices, self.params)
         self._tile = tile
         self._model = model
         self._style_encoder = params.get("encoder", params)
-        self._content_buckets = Buckets(CONTENT_SHAPES)
-        self._style_buckets = Buckets(STYLE_SHAPES)
+        fixed = shapes == "fixed"
+        self._content_buckets = FixedBuckets() if fixed else Buckets(CONTENT_SHAPES)
+        self._style_buckets = FixedBuckets() if fixed else Buckets(STYLE_SHAPES)
 
     @classmethod
     def load(
@@ -138,6 +155,8 @@ class Stylizer:
         dtype: str = "float32",
         batch_size: int | None = None,
         tile: int | Literal["auto", "off"] = "auto",
+        devices: Sequence[jax.Device] | None = None,
+        shapes: Literal["few", "fixed"] = "few",
     ) -> "Stylizer":
         """Loads the weights that ship, or others written by `convert_vgg.py` or `train.py`.
 
@@ -146,7 +165,7 @@ class Stylizer:
                 whose encoder must be converted once.
             network: safetensors file of "fast" or "distilled".
             encoder, decoder: safetensors files of "vgg19".
-            dtype, batch_size, tile: see `Stylizer`.
+            dtype, batch_size, tile, devices, shapes: see `Stylizer`.
 
         Raises:
             WeightsError: a file is missing or does not hold such weights.
@@ -154,7 +173,20 @@ class Stylizer:
                 invalid.
         """
         params = read_params(model, network=network, encoder=encoder, decoder=decoder)
-        return cls(params, model=model, dtype=dtype, batch_size=batch_size, tile=tile)
+        return cls(
+            params,
+            model=model,
+            dtype=dtype,
+            batch_size=batch_size,
+            tile=tile,
+            devices=devices,
+            shapes=shapes,
+        )
+
+    @property
+    def pictures_at_once(self) -> int:
+        """How many pictures all devices together stylize at once."""
+        return self.batch_size * len(self.devices)
 
     @cached_property
     def encoder_id(self) -> str:
@@ -217,7 +249,8 @@ class Stylizer:
         if program.tile_size:
             return Content(checked, None)
         batch, size = programs.pad_batch([checked], program.shape, rows=1)
-        return Content(checked, programs.encode_content(self.network, self.params, batch, size))
+        params = self._placed.params_of_first
+        return Content(checked, programs.encode_content(self.network, params, batch, size))
 
     @overload
     def __call__(
@@ -302,9 +335,9 @@ class Stylizer:
     def stream(self, requests: Iterable[Request[K]]) -> Iterator[tuple[Request[K], np.ndarray]]:
         """Stylizes pictures as they arrive, in bounded memory however many there are.
 
-        Requests with the same padded shape are computed in batches of `batch_size` and keep their
-        order; those with other shapes may overtake them. The results of a batch are yielded once
-        the next batch is dispatched.
+        Requests with the same padded shape are computed in batches of `pictures_at_once` and keep
+        their order; those with other shapes may overtake them. The results of a batch are yielded
+        once the next batch is dispatched.
 
         Args:
             requests: made by `make_request`.
@@ -346,7 +379,7 @@ class Stylizer:
             side = memory.choose_tile_size(size, self.network.bytes_per_pixel)
         return side if isinstance(side, int) and size[0] * size[1] > side**2 else None
 
-    def _program(self, picture: np.ndarray, buckets: Buckets) -> _Program:
+    def _program(self, picture: np.ndarray, buckets: Buckets | FixedBuckets) -> _Program:
         size = size_of(picture)
         tile_size = self._tile_size(size)
         return _Program(size if tile_size else buckets.bucket_for(size), tile_size, picture.dtype)
@@ -358,26 +391,30 @@ class Stylizer:
         )
 
     def _batch_limit(self, program: _Program) -> int:
-        return 1 if program.tile_size else self.batch_size
+        return 1 if program.tile_size else self.pictures_at_once
 
     def _encode_styles(self, program: _Program, pictures: list[np.ndarray]) -> Style:
         """The styles (n, c) of pictures of one program; there may be repetitions of the last."""
         if program.tile_size:
-            return encode_style_tiled(self.network, self.params, pictures[0], program.tile_size)
-        rows = self._style_buckets.rows_for(program.shape, len(pictures))
-        batch, size = programs.pad_batch(pictures, program.shape, rows)
-        return programs.encode_style(self.network, self.params, batch, size)
+            params = self._placed.params_of_first
+            return encode_style_tiled(self.network, params, pictures[0], program.tile_size)
+        rows = self._style_buckets.rows_for(program.shape, self._placed.rows(len(pictures)))
+        mesh, params = self._placed.of_batch(rows)
+        batch, size = split(mesh, programs.pad_batch(pictures, program.shape, rows))
+        return programs.encode_style(self.network, mesh, params, batch, size)
 
     def _stylize(self, program: _Program, requests: list[Request[Any]]) -> AnyArray:
         """The padded results of requests of one program; there may be repetitions of the last."""
         contents, inputs = [r.content for r in requests], [r.inputs for r in requests]
         if program.tile_size:
-            stylize = partial(stylize_tiled, self.network, self.params, contents[0], inputs[0])
+            params = self._placed.params_of_first
+            stylize = partial(stylize_tiled, self.network, params, contents[0], inputs[0])
             return stylize(program.tile_size)[None]
-        rows = self._content_buckets.rows_for(program.shape, len(requests))
+        rows = self._content_buckets.rows_for(program.shape, self._placed.rows(len(requests)))
+        mesh, params = self._placed.of_batch(rows)
         batch, size = programs.pad_batch(contents, program.shape, rows)
         padded = programs.pad_inputs(inputs, program.shape, rows)
-        return programs.stylize(self.network, self.params, batch, padded, size)
+        return programs.stylize(self.network, mesh, params, *split(mesh, (batch, padded, size)))
 
     def _stylize_encoded(self, content: Content, inputs: StyleInputs) -> np.ndarray:
         """The result of a content whose features are on the device."""
@@ -388,7 +425,7 @@ class Stylizer:
         result = programs.stylize_encoded(
             self.network,
             content.picture.dtype.name,
-            self.params,
+            self._placed.params_of_first,
             content.scales,
             padded,
             np.array([[height, width]], np.int32),

@@ -24,8 +24,9 @@ from adain_jax.images import streaming
 from adain_jax.images.dtypes import from_float, to_float
 from adain_jax.inference import memory
 from adain_jax.inference.buckets import Size
+from adain_jax.inference.devices import Params
 from adain_jax.inference.inputs import StyleInputs
-from adain_jax.inference.programs import Network, Params
+from adain_jax.inference.programs import Network
 from adain_jax.inference.tile_grid import (
     Span,
     Tile,

@@ -28,7 +28,7 @@ def stylize_clip(
     finish: Callable[[Pixels, Pixels], Pixels] | None = None,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> None:
-    """Stylizes every frame of a clip, in batches of `stylizer.batch_size`.
+    """Stylizes every frame of a clip, in batches of `stylizer.pictures_at_once`.
 
     Only a few batches are in memory at a time, however long the clip is.
 
@@ -45,7 +45,7 @@ def stylize_clip(
     Raises:
         VideoError, PictureError: the clip cannot be read, or the result cannot be written.
     """
-    batch = stylizer.batch_size
+    batch = stylizer.pictures_at_once
     frames = _decode_ahead(clip, depth=2 * batch)
     compute = _stabilized if stabilize else _stylized
     results = (
@@ -101,7 +101,7 @@ def _stabilized(
 ) -> Iterator[tuple[Frame, Pixels]]:
     stabilizer = Stabilizer(stylizer)
     frames = iter(frames)
-    while batch := list(islice(frames, stylizer.batch_size)):
+    while batch := list(islice(frames, stylizer.pictures_at_once)):
         seconds = [second for _, second in batch]
         contents = np.stack([frame.pixels for frame, _ in batch])
         styles = Style.stack([style(second) for second in seconds])
