@@ -3,6 +3,7 @@
 import logging
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import random_layers
@@ -66,7 +67,7 @@ def test_networks_see_as_far_as_they_say(model, random_params):
     stride = network.strides[-1]
     middle = 12 * stride
     content = rng.random((1, 2 * middle, stride, 3), np.float32)
-    scales = network.encode(content, None)
+    scales = network.encode(jnp.asarray(content), None)
     decoded = network.decode(scales)
     for i, (features, _) in enumerate(scales):
         step = network.strides[i]
@@ -74,7 +75,7 @@ def test_networks_see_as_far_as_they_say(model, random_params):
         for row in range(middle, middle + stride):
             other = content.copy()
             other[:, row] += 1
-            own = changed(features, network.encode(other, None)[i].features) * step
+            own = changed(features, network.encode(jnp.asarray(other), None)[i].features) * step
             seen += [row - (own.min() + step - 1), own.max() - row]
         assert max(seen) == network.encoder_radius[i]
 

@@ -152,6 +152,8 @@ def test_minutes_end_a_run_as_its_steps_do(workplace, tmp_path):
     assert train(*arguments(workplace, run, steps=1000, minutes=1e-6)) == 0
     assert list(losses(run)) == [1]
     assert (run / "decoder.safetensors").exists()
+    assert train(*arguments(workplace, run, steps=1000, minutes=1e-6)) == 0
+    assert list(losses(run)) == [1]  # the same command finds that it has ended
 
 
 def test_saved_on_four_devices_resumed_on_one(workplace, whole_run, tmp_path):
@@ -284,6 +286,9 @@ def test_a_signal_stops_two_processes_at_the_same_step(workplace, tmp_path):
             2,
             "--pairings 2 needs as many styles in each of the 4 shares",
         ),
+        ({"content": "gs://bucket/x"}, 2, "--content gs://bucket/x is an address"),
+        ({"run_dir": "s3://bucket/run"}, 2, "--run-dir s3:/bucket/run is an address"),
+        ({"style_weight": -1.0}, 2, "--style-weight must be at least 0"),
         ({"crop": 20}, 2, "--crop 20 must be a multiple of 8"),
         ({"resize": 8}, 2, "--resize 8 must be at least --crop 16"),
         ({"steps": 0}, 2, "--steps must be at least 1"),
@@ -292,7 +297,7 @@ def test_a_signal_stops_two_processes_at_the_same_step(workplace, tmp_path):
     ],
 )
 def test_bad_input_is_one_line(workplace, tmp_path, capsys, options, code, message):
-    assert train(*arguments(workplace, tmp_path / "run", **options)) == code
+    assert train(*arguments(workplace, **{"run_dir": tmp_path / "run", **options})) == code
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1

@@ -570,6 +570,6 @@ def test_the_mirrored_decoder_reconstructs_pictures(tmp_path, capsys):
     assert "--init" in capsys.readouterr().out
     decoder = weights.read(tmp_path / "m.st", "vgg19-decoder")
     x = np.asarray(picture, np.float32)[None, :128, :128] / 255
-    result = bind(Decoder, decoder)(bind(VGG19Encoder, encoder)(x).relu4_1)
+    result = bind(Decoder, decoder)(bind(VGG19Encoder, encoder)(jnp.asarray(x)).relu4_1)
     error, of_the_mean = (np.abs(x - other).mean() for other in (result, x.mean((1, 2))))
     assert error < 0.3 * of_the_mean

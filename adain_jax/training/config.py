@@ -1,5 +1,6 @@
 """The configuration of a training run; also the options of `train.py`."""
 
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -167,20 +168,29 @@ class Config:
         ]
         if self.model != "vgg19" and (self.norm, self.transform) != ("none", "adain"):
             found.append("--norm and --transform change the decoder of --model vgg19 only")
-        if self.model == "vgg19" and self.feature_weight:
-            found.append(
-                "--feature-weight is for --model fast: the encoder of vgg19 is VGG19's own"
-            )
+        if self.model != "distilled" and self.feature_weight:
+            found.append("--feature-weight is for --model distilled, which learns VGG19's features")
         if self.teacher and not self.teacher_weight:
             found.append("--teacher needs --teacher-weight")
         if self.minutes and self.num_processes != 1:
             found.append("--minutes is for one process; several end by --steps")
         if self.steps_per_dispatch < 0 or self.minutes < 0:
             found.append("--steps-per-dispatch and --minutes must be at least 0")
-        weights = ("content_weight", "tv_weight", "feature_weight", "teacher_weight")
         found += [
-            f"{_option(name)} must be at least 0" for name in weights if getattr(self, name) < 0
+            f"{_option(name)} must be at least 0"
+            for name in (
+                *("content_weight", "style_weight", "tv_weight", "feature_weight"),
+                *("teacher_weight", "cache_gib", "save_minutes"),
+            )
+            if (getattr(self, name) or 0) < 0
         ]
+        for name in ("run_dir", "content", "style", "val_content", "val_style"):
+            value = str(getattr(self, name))
+            if re.match(r"[a-z][a-z0-9+.-]+:/", value):  # as a path it has lost a slash
+                found.append(
+                    f"{_option(name)} {value} is an address; training reads and writes local "
+                    "folders: mount the bucket, or copy what it needs"
+                )
         if self.learning_rate <= 0:
             found.append("--learning-rate must be above 0")
         if not 0 <= self.ema < 1:

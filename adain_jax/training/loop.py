@@ -25,7 +25,12 @@ from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
 from adain_jax.training.devices import pmapped, replicate, shard_steps
 from adain_jax.training.models import REGISTRY
-from adain_jax.training.pictures_on_device import NumberedBatches, estimated_bytes, load_all
+from adain_jax.training.pictures_on_device import (
+    MAX_PIXELS,
+    NumberedBatches,
+    estimated_bytes,
+    load_all,
+)
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot
 from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
 from adain_jax.training.style_augmentation import window_side
@@ -125,8 +130,10 @@ def train(config: Config) -> None:
                 _say(f"step {step}: {describe(values, keys)}")
 
         # --- Training ---
-        if step >= config.steps:
-            _say(f"{config.run_dir} is at step {step} already")
+        out_of_time = bool(config.minutes) and trained_seconds >= 60 * config.minutes
+        ended = step >= config.steps or out_of_time
+        if ended:
+            _say(f"{config.run_dir} has ended at step {step} already")
         elif step:
             _say(f"going on from step {step}")
         else:
@@ -147,7 +154,9 @@ def train(config: Config) -> None:
 
         stopped = stack.enter_context(_signals())
         show = stack.enter_context(_progress(config, step, first))
-        for arrays, group, position in prefetch(_groups(batches, config, step)):
+        for arrays, group, position in prefetch(
+            iter(()) if ended else _groups(batches, config, step)
+        ):
             steps = reconstruct_steps if step < config.reconstruct else train_steps
             state, measured = steps(state, frozen, arrays)
             step += len(group)
@@ -293,7 +302,7 @@ def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple
         place, reason = "stream", "as a CPU has no memory of its own"
     if place == "auto":
         needed = estimated_bytes(content) + estimated_bytes(style)
-        room = free_memory() // PICTURES_SHARE
+        room = min(free_memory() // PICTURES_SHARE, 3 * MAX_PIXELS)
         place = "device" if needed <= room else "stream"
         fit = "fit" if needed <= room else "do not fit"
         reason = f"as their {needed / 1e9:.2f} GB {fit} into {room / 1e9:.2f} GB of its memory"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array, Int, UInt8
 
 from adain_jax.data.pipeline import Batch
-from adain_jax.data.sources import Pictures
+from adain_jax.data.sources import DataError, Pictures
 from adain_jax.style import AnyArray
 
 
@@ -23,6 +23,10 @@ class PicturesOnDevice(NamedTuple):
     """The index of the first pixel of each picture, int32."""
     size: Int[AnyArray, "n 2"]
     """Height and width of each picture in pixels, int32."""
+
+
+MAX_PIXELS = 2**31 - 1
+"""Of all pictures together: pixels are found by 32-bit numbers, JAX's default."""
 
 
 def crop_windows(
@@ -64,13 +68,19 @@ def load_all(pictures: Pictures) -> tuple[PicturesOnDevice, list[str]]:
         The pictures, as NumPy arrays ready for `jax.device_put`, and their names.
 
     Raises:
-        DataError: no picture can be read.
+        DataError: no picture can be read, or all together have more than MAX_PIXELS.
     """
     with ThreadPoolExecutor() as pool:  # Pillow releases the GIL while it decodes
         read = list(pool.map(pictures.__getitem__, range(len(pictures))))
     decoded, names = [pixels for pixels, _ in read], [name for _, name in read]
     size = np.array([pixels.shape[:2] for pixels in decoded], np.int32)
     ends = np.cumsum(size.prod(1, dtype=np.int64))
+    if ends[-1] > MAX_PIXELS:
+        raise DataError(
+            f"{ends[-1]} pixels are too many for one array on a device, which takes {MAX_PIXELS}; "
+            "--pictures stream reads them as they are needed",
+            "--pictures device",
+        )
     first = np.concatenate([[0], ends[:-1]]).astype(np.int32)
     pixels = np.concatenate([pixels.reshape(-1, 3) for pixels in decoded])
     return PicturesOnDevice(pixels, first, size), names
