@@ -15,9 +15,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import inference, large, startup
+from benchmarks import cluster, inference, large, startup
 
-PARTS = {"inference": inference.measure, "large": large.measure, "startup": startup.measure}
+PARTS = {
+    "inference": inference.measure,
+    "large": large.measure,
+    "startup": startup.measure,
+    "cluster": cluster.measure,
+}
 
 
 def plot(figures: dict[str, Any], file: Path) -> None:
@@ -64,6 +69,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=Path("docs/performance.json"))
     inference.add_options(parser)
     large.add_options(parser)
+    cluster.add_options(parser)
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

@@ -108,6 +108,34 @@ def test_pair_and_random_styles(folder, run):
     assert len(files("one")) == 2
 
 
+def test_one_more_content_changes_no_other_ones_random_styles(folder, run):
+    for i in range(6):
+        draw(Path(f"content/{i}.png"))
+    arguments = ("--content", "content", "--style", "style", "--random-styles", "1", "--output")
+    assert run(*arguments, "before")[0] == 0
+    draw(Path("content/0a.png"))
+    assert run(*arguments, "after")[0] == 0
+    assert len(files("after")) == len(files("before")) + 1
+    assert set(files("before")) < set(files("after"))
+    drawn = {name.split("_")[-1] for name in files("after")}
+    assert len(drawn) > 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_shards_do_every_content_once_with_the_results_of_one_run(folder, run, first):
+    for i in range(6):
+        draw(Path(f"content/{i}.png"), (20 + 7 * i, 50 - 6 * i))
+    arguments = ("--content", "content", "--style", "style", "--random-styles", "1", "--output")
+    assert run(*arguments, "whole")[0] == 0
+    done = []
+    for i in range(3):
+        assert run(*arguments, f"part{i}", "--shard", f"{first + i}/3")[0] == 0
+        for name in files(f"part{i}"):
+            assert Path(f"part{i}", name).read_bytes() == Path("whole", name).read_bytes()
+            done.append(name)
+    assert sorted(done) == files("whole")
+
+
 def test_inputs_with_one_name_both_survive(folder, run):
     draw(Path("other/a.png"))
     draw(Path("style2/WAVE.png"))
@@ -256,6 +284,20 @@ def test_grid(folder, run):
         (
             ("--content", "content", "--style", "style", "--output", "o", "--random-styles", "3"),
             "--random-styles 3 needs 1 to 2",
+        ),
+        *(
+            (
+                ("--content", "content", "--style", "style", "--output", "o", "--shard", shard),
+                f"--shard {shard} must be I/N",
+            )
+            for shard in ("4/3", "0/0", "1", "-1/3")
+        ),
+        (
+            (
+                *("--content", "content", "--style", "style", "--output", "o"),
+                *("--shard", "1/2", "--grid"),
+            ),
+            "--grid needs all of it",
         ),
         (
             ("--content", "content", "--style", "style", "--output", "o", "--style-weights", "1"),

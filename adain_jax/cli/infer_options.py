@@ -55,7 +55,11 @@ class Options:
     random_styles: int = 0
     """Stylize each content in this many different styles, drawn at random."""
     seed: int = 0
-    """The random seed of --random-styles."""
+    """The random seed of --random-styles. What a content gets depends on the seed and on its path below
+    the folder, not on the other contents."""
+    shard: Annotated[str | None, tyro.conf.arg(metavar="I/N")] = None
+    """Do one of N parts of the work, for arrays of jobs: each content belongs to one of them by its
+    path. I counts from 1 to N or from 0 to N - 1."""
     style_weights: Annotated[tuple[float, ...], tyro.conf.arg(metavar="W [W ...]")] = ()
     """Mix all styles into one, with these weights."""
     style_schedule: Annotated[tuple[float, ...], tyro.conf.arg(metavar="S [S ...]")] = ()
@@ -79,7 +83,8 @@ class Options:
     crop: bool = False
     """Crop contents and styles to a central square."""
     batch_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Number of pictures computed at a time; by default 1 on CPU and 8 elsewhere."""
+    """Number of pictures that each device computes at a time; by default 1 on CPU and 8 elsewhere. All
+    local devices share the work."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Precision of the convolutions; statistics are always float32."""
     tile: Annotated[int | Literal["auto", "off"], tyro.conf.arg(metavar="auto|INT|off")] = "auto"
@@ -166,6 +171,12 @@ def check(options: Options) -> None:
             "--preserve-color coral recolors style pictures; it cannot use --style-file"
         )
     _check_numbers(options)
+    if options.shard:
+        from adain_jax.dataset.draws import parse_shard
+
+        parse_shard(options.shard)
+        if options.grid:
+            raise UsageError("--shard does a part of the work, --grid needs all of it")
     if is_for_clips(options):
         _check_for_clips(options)
 
@@ -181,7 +192,7 @@ def _check_weights(options: Options) -> None:
 
 
 def _check_numbers(options: Options) -> None:
-    for name in ("content_size", "style_size", "random_styles"):
+    for name in ("content_size", "style_size", "random_styles", "seed"):
         if (getattr(options, name) or 0) < 0:
             raise UsageError(f"{flag(name)} must be at least 0")
     if options.batch_size is not None and options.batch_size < 1:

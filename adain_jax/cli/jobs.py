@@ -5,9 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from adain_jax.cli.infer_options import Options, flag
+from adain_jax.dataset.draws import generator, in_shard, parse_shard
 from adain_jax.errors import UsageError
 from adain_jax.images import SUFFIXES, PictureError, find_pictures, writable_format
 
@@ -28,6 +27,11 @@ class Source:
     def name(self) -> str:
         """Its name in the file names of results."""
         return self.relative.stem
+
+    @property
+    def key(self) -> str:
+        """What draws and shards know it by: the same wherever the folder lies."""
+        return self.relative.as_posix()
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ def make_jobs(
     folder, and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`, where
     `suffix` gives the suffix for the content. Several combined styles are called `mix`. If results
     would have the same name (ignoring case), the later ones get `_2`, `_3` and so on, in the order
-    of the inputs.
+    of the inputs. With --shard, only the jobs of some contents are returned, with the same names.
 
     Raises:
         UsageError: --output is one file for several results, or the numbers of contents and styles
@@ -105,6 +109,9 @@ def make_jobs(
         style = chosen[0].name if len(chosen) == 1 else "mix"
         stem = output / content.relative.parent / f"{content.name}_stylized_{style}"
         jobs.append(Job(content, chosen, Path(distinct(str(stem), suffix(content), taken))))
+    if options.shard:  # only now, so that names do not depend on it
+        shard = parse_shard(options.shard)
+        return [job for job in jobs if in_shard(job.content.key, shard)]
     return jobs
 
 
@@ -130,12 +137,10 @@ def _pair(
     if number:
         if number > len(styles):
             raise UsageError(f"--random-styles {number} needs 1 to {len(styles)} (all styles)")
-        rng = np.random.default_rng(options.seed)
-        drawn = [rng.choice(len(styles), number, replace=False) for _ in contents]
         return [
             (content, (styles[i],))
-            for content, row in zip(contents, drawn, strict=True)
-            for i in row
+            for content in contents
+            for i in generator(options.seed, content.key).choice(len(styles), number, replace=False)
         ]
     return [(content, (style,)) for content in contents for style in styles]
 

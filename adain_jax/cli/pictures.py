@@ -76,7 +76,7 @@ class PictureRun:
                 self._save,
                 results,
                 nbytes=lambda result: result[1].nbytes,
-                depth=2 * stylizer.batch_size + 4,
+                depth=2 * stylizer.pictures_at_once + 4,
             )
             for (job, _), future in written:
                 try:
@@ -91,17 +91,23 @@ class PictureRun:
             grid.write(output if output.is_dir() else output.parent, styles.picture)
 
     def _plan(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> dict[Source, list[Job]]:
-        """The jobs of each content that look feasible from the styles and the file headers."""
+        """The jobs of each content that look feasible from the styles and the file headers.
+
+        Padded shapes are planned for all contents, including those without a job: so a shard, or a
+        run that resumes after an interruption, rounds like the run that does everything.
+        """
         of_content = {content: list(own) for content, own in groupby(jobs, lambda j: j.content)}
         sizes: list[Size] = []
         ready: dict[Source, list[Job]] = {}
-        for content, future in prefetch(self._size, of_content, depth=64):
+        for content, future in prefetch(self._size, self._contents if jobs else (), depth=64):
+            own = of_content.get(content, [])
             try:
                 sizes.append(future.result())
             except PictureError as error:
-                self._report.content_failed(content, of_content[content], error)
+                if own:
+                    self._report.content_failed(content, own, error)
                 continue
-            for job in of_content[content]:
+            for job in own:
                 if styles.are_ready(job):
                     ready.setdefault(content, []).append(job)
                 else:
@@ -117,7 +123,9 @@ class PictureRun:
         advance: Advance,
     ) -> Iterator[JobRequest]:
         """Yields the requests to the engine; each content is read once, before its jobs."""
-        for content, future in prefetch(self._read, of_content, depth=2 * stylizer.batch_size):
+        for content, future in prefetch(
+            self._read, of_content, depth=2 * stylizer.pictures_at_once
+        ):
             try:
                 pixels = future.result()
             except PictureError as error:

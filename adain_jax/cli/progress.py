@@ -1,4 +1,4 @@
-"""The progress bar of `infer.py`."""
+"""The progress bar of commands that stylize."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +10,11 @@ Advance = Callable[[int], None]
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Advance]:
-    """Shows a progress bar if stderr is a terminal; yields the function that advances it."""
+def progress_bar(total: int | None) -> Iterator[Advance]:
+    """Shows a progress bar if stderr is a terminal; yields the function that advances it.
+
+    A total that is not known is None.
+    """
     console = Console(stderr=True)
     columns = ("stylizing", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:

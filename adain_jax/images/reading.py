@@ -134,15 +134,22 @@ def to_mask(image: Image.Image, shape: tuple[int, int]) -> Float[np.ndarray, "h 
 
 
 def picture_size(
-    path: str | Path, *, size: int = 0, crop: bool = False, max_pixels: int = MAX_PIXELS
+    file: str | Path | BinaryIO,
+    *,
+    size: int = 0,
+    crop: bool = False,
+    max_pixels: int = MAX_PIXELS,
+    name: Name | None = None,
 ) -> tuple[int, int]:
     """(height, width) of what `read_picture` would return, from the file's header alone.
 
     Raises:
         PictureError: as for `read_picture`, as far as the header tells.
     """
-    with _opened(path, path) as image:
-        width, height = _target_size(image, size, path, max_pixels)
+    if name is None:
+        name = file if isinstance(file, str | Path) else str(file)
+    with _opened(file, name) as image:
+        width, height = _target_size(image, size, name, max_pixels)
     return (min(width, height),) * 2 if crop else (height, width)
 
 

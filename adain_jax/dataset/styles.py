@@ -1,0 +1,97 @@
+"""The styles of a data set: encoded once, kept beside it, and shared by all workers."""
+
+import io
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from adain_jax.dataset.recipe import digest
+from adain_jax.dataset.records import DatasetError, open_source
+from adain_jax.dataset.storage import Place, locate
+from adain_jax.weights import Model
+from adain_jax.weights.style_files import read_moments, write_moments
+
+NAME = "_styles.safetensors"
+
+
+def name_styles(specs: list[str]) -> list[str]:
+    """What each style is, for a manifest: its file's name and a digest of its bytes.
+
+    Args:
+        specs: pictures, folders or data sets of pictures, and style files.
+
+    Raises:
+        DatasetError, StorageError: one cannot be read.
+    """
+    return [f"{name} {digest(data)}" for name, data in _files(specs)]
+
+
+def encode_styles(
+    specs: list[str], model: Model, size: int, crop: bool, place: Place | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The moments of all styles, kept in a style file: of a run before, else encoded now.
+
+    Args:
+        specs: as for `name_styles`.
+        model: whose encoder it is.
+        size: shorter side of the pictures, in pixels; 0 keeps their size.
+        crop: cut a central square.
+        place: the style file; None keeps none.
+
+    Returns:
+        The means and the standard deviations, float32 (k, c).
+
+    Raises:
+        DatasetError, StorageError, PictureError, StyleError: one cannot be used.
+    """
+    from adain_jax.images import load_image
+    from adain_jax.inference.stylizer import Stylizer
+
+    stylizer = Stylizer.load(model, shapes="fixed")
+    if place is not None and place.kind() == "file":
+        return _read(place.read(), place.url, stylizer.encoder_id)
+    moments = []
+    for name, data in _files(specs):
+        if name.endswith(".safetensors"):
+            own = _read(data, name, stylizer.encoder_id)
+        else:
+            image = load_image(io.BytesIO(data), size=size, crop=crop, name=name)
+            style = stylizer.encode_style(np.asarray(image))
+            own = np.asarray(style.mean), np.asarray(style.std)
+        moments.append([np.atleast_2d(leaf) for leaf in own])
+    means, stds = (np.concatenate(leaves) for leaves in zip(*moments, strict=True))
+    if place is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, NAME)
+            write_moments(means, stds, path, stylizer.encoder_id)
+            place.write(path.read_bytes())
+    return means, stds
+
+
+def _read(data: bytes, name: str, encoder_id: str) -> tuple[np.ndarray, np.ndarray]:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, Path(name).name)
+        path.write_bytes(data)
+        return read_moments(path, encoder_id)
+
+
+def _files(specs: list[str]) -> list[tuple[str, bytes]]:
+    """Names and bytes of style pictures and style files."""
+    files = []
+    for spec in specs:
+        place = locate(spec)
+        name = place.path.rpartition("/")[2]
+        if name.endswith(".safetensors"):
+            files.append((name, place.read()))
+            continue
+        if place.kind() == "folder" and (
+            found := [n for n in place.files() if n.endswith(".safetensors")]
+        ):
+            files += [(own, place.under(own).read()) for own in found]
+            continue
+        source = open_source(spec)
+        files += [(r.key, r.image) for shard in source.shards() for r in source.read(shard)]
+    if not files:
+        raise DatasetError("no style in it", " ".join(specs))
+    return files
