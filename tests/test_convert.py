@@ -164,6 +164,97 @@ def test_caffemodels(tmp_path, encoder, version):
     assert converted.left_out == ["conv4_2.bias", "conv4_2.weight", "fc6.bias", "fc6.weight"]
 
 
+@pytest.mark.parametrize("numbers", [(1, 4), (0, 3, 6), ()])
+def test_weights_of_caffe_under_torchvisions_names(tmp_path, encoder, numbers, capsys):
+    """Where their classifier does not tell, a warning does."""
+    state = foreign.numbered(encoder, foreign.TORCHVISION, "features.")
+    state |= {f"classifier.{n}.weight": np.zeros((4, 4), np.float32) for n in numbers}
+    foreign.write_zip_pth(tmp_path / "vgg.pth", state)
+    told = numbers == (1, 4)
+    assert_converted(tmp_path / "vgg.pth", encoder, caffe if told else torchvision)
+    for options, warned in (((), not told), (("--convention", "torchvision"), False)):
+        code, _, err = run(capsys, tmp_path / "vgg.pth", "--output", tmp_path / "out", *options)
+        assert code == 0
+        assert ("give --convention caffe" in err) is warned
+
+
+def test_timms_head_is_left_out(tmp_path, encoder):
+    state = foreign.numbered(encoder, foreign.TORCHVISION, "features.")
+    head = {
+        f"{n}.weight": np.zeros((4, 4, 1, 1), np.float32) for n in ("pre_logits.fc1", "head.fc")
+    }
+    save_file(state | head, tmp_path / "model.safetensors")
+    converted = assert_converted(tmp_path / "model.safetensors", encoder, torchvision)
+    assert set(converted.left_out) == set(head)
+
+
+@pytest.mark.parametrize("group", ["layers", "_layer_checkpoint_dependencies"])
+def test_keras_3_counts_layers(tmp_path, encoder, decoder, group):
+    """By class, from conv2d on; and a .keras file is a zip file of such a one and more."""
+    path = tmp_path / "model.weights.h5"
+    deeper = {f"conv4_{n}": {"kernel": np.zeros((3, 3, 512, 512), np.float32)} for n in (2, 3)}
+    for layers, preprocess in ((encoder | deeper, caffe), (decoder, lambda x: x)):
+        with h5py.File(path, "w") as file:
+            for number, parts in enumerate(layers.values()):
+                name = f"{group}/conv2d{f'_{number}' if number else ''}/vars"
+                file[f"{name}/0"] = parts["kernel"]
+                file[f"{name}/1"] = parts.get("bias", np.zeros(512, np.float32))
+            file[f"{group}/dense/vars/0"] = np.zeros((4, 4), np.float32)
+            file["optimizer/vars/1"] = np.zeros((4, 4), np.float32)
+        with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            archive.writestr("config.json", "{}")
+            archive.write(path, path.name)
+        for source in (path, tmp_path / "model.keras"):
+            ours = {name: parts for name, parts in layers.items() if name not in deeper}
+            converted = assert_converted(source, ours, preprocess)
+            assert f"{group}/dense/vars/0" in converted.left_out
+
+
+@pytest.mark.parametrize(
+    "nest",
+    [
+        lambda state: {"model_state_dict": state, "epoch": 3},
+        lambda state: {"decoder": state, "optimizer": {"state": {0: {"exp_avg": np.ones(3)}}}},
+        lambda state: {"state_dict": {f"module.{k}": v for k, v in state.items()}},
+        lambda state: {f"net.decoder.{k}": v for k, v in state.items()},
+        lambda state: [{"a": {"b": state}}, 5],
+        # As the usual training code cuts its encoder in pieces, each numbered anew.
+        lambda state: (
+            {f"decoder.{k}": v for k, v in state.items()}
+            | {f"enc_{n}.0.weight": np.ones((3, 3, 1, 1)) for n in (1, 2)}
+        ),
+    ],
+)
+def test_a_network_is_found_wherever_a_checkpoint_keeps_it(tmp_path, decoder, nest):
+    state = nest(foreign.numbered(decoder, foreign.SEQUENTIAL_DECODER))
+    foreign.write_zip_pth(tmp_path / "a.pth", state)
+    assert assert_converted(tmp_path / "a.pth", decoder).kind == "vgg19-decoder"
+
+
+def test_several_networks_in_a_file_are_named(tmp_path, encoder, decoder):
+    states = {
+        "vgg": foreign.numbered(encoder, foreign.TORCHVISION),
+        "dec": foreign.numbered(decoder, foreign.SEQUENTIAL_DECODER),
+    }
+    foreign.write_zip_pth(tmp_path / "a.pth", states)
+    with pytest.raises(ConversionError) as error:
+        convert(tmp_path / "a.pth")
+    assert str(error.value) == (
+        f"{tmp_path / 'a.pth'}: holds vgg19-encoder under vgg. and vgg19-decoder under dec.; "
+        "save one of them in a file of its own"
+    )
+
+
+def test_a_refusal_lists_the_keys_that_were_found_and_nothing_a_terminal_obeys(tmp_path):
+    np.savez(tmp_path / "a.npz", **{"odd\n\x1b[2Jkey": np.zeros(1), "b": np.zeros(1)})
+    with pytest.raises(ConversionError, match=r"the keys found are odd..\[2Jkey, b$") as error:
+        convert(tmp_path / "a.npz")
+    assert str(error.value).isprintable() or "\x1b" not in str(error.value)
+    foreign.write_zip_pth(tmp_path / "a.pth", {"epoch": 3, "args": {"lr": 0.1}})
+    with pytest.raises(ConversionError, match=r"holds no tensors, but epoch, args\.lr$"):
+        convert(tmp_path / "a.pth")
+
+
 def test_names_that_do_not_tell_the_convention_need_the_flag(tmp_path, encoder, capsys):
     path = tmp_path / "vgg.npz"
     np.savez(path, **{f"{n}_{p}": a for n, ps in encoder.items() for p, a in ps.items()})
@@ -202,9 +293,10 @@ def test_all_problems_are_reported_at_once(tmp_path, encoder, one_by_one):
     with pytest.raises(ConversionError) as error:
         convert(tmp_path / "vgg.npz")
     lines = str(error.value).splitlines()
-    assert len(lines) == 4
+    assert len(lines) == 5
     assert all("vgg.npz: " in line for line in lines)
     for message in (
+        "the keys found are 0.weight, 0.bias, 2.weight, ",
         "conv1_2: no kernel (of module 5)",
         "9.bias: shape (7,) does not fit conv2_1, (128,)",
         "12.weight: holds values that are not finite",
@@ -287,6 +379,34 @@ def test_tensors_outside_their_storage_are_refused(tmp_path, offset, shape, stri
         archive.writestr("a/data/0", bytes(16))
     with pytest.raises(ConversionError):
         sources.read(tmp_path / "a.pth")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80\x02]r\xff\xff\xff\x7f.",  # room for two thousand million values
+        b"\x80\x02]q\0" + b"(h\0h\0lq\0" * 60 + b".",  # a list of lists of lists ...
+        b"\x80\x02}q\0X\x01\0\0\0ah\0s.",  # a dict that holds itself
+    ],
+)
+def test_few_bytes_that_stand_for_endless_values_are_refused(tmp_path, data):
+    with zipfile.ZipFile(tmp_path / "a.pth", "w") as archive:
+        archive.writestr("a/data.pkl", data)
+    with pytest.raises(ConversionError):
+        sources.read(tmp_path / "a.pth")
+
+
+def test_few_bytes_that_unpack_to_much_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "_MAX_BYTES", 1 << 20)
+    zeros = np.zeros(1 << 20, np.float32)
+    np.savez_compressed(tmp_path / "a.npz", zeros)
+    with zipfile.ZipFile(tmp_path / "a.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", zeros.tobytes())
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (1 << 40,), "f4", chunks=True)
+    for name in ("a.npz", "a.keras", "a.h5"):
+        with pytest.raises(ConversionError, match="unpacks to more than"):
+            sources.read(tmp_path / name)
 
 
 def small_files(folder: Path) -> dict[str, bytes]:
@@ -454,7 +574,8 @@ def test_the_command_warns_of_an_unnormalised_encoder_and_mends_it(tmp_path, enc
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray((255 * probe_picture()).astype(np.uint8)).save(folder / "a.png")
-    code, _, err = run(capsys, tmp_path / "vgg.npz", "--output", output, "--normalize", folder)
+    normalized = ("--convention", "torchvision", "--normalize", folder)
+    code, _, err = run(capsys, tmp_path / "vgg.npz", "--output", output, *normalized)
     assert (code, err) == (0, "")
     means = mean_activations(weights.read(output, "vgg19-encoder"), [probe_picture()])
     assert is_normalized(means)

@@ -24,8 +24,8 @@ class Options:
     """
 
     source: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")] = None
-    """A .pth, .t7, .npz, .h5, .safetensors or .caffemodel file with an encoder or a decoder; the
-    kind is detected."""
+    """A .pth, .t7, .npz, .h5, .keras, .safetensors or .caffemodel file with an encoder or a decoder;
+    which of the two is detected."""
     download: bool = False
     """Download the encoder from the paper's authors (80 MB) instead of reading SRC."""
     output: Path | None = None
@@ -64,6 +64,8 @@ def _convert(options: Options) -> None:
         if converted.kind != "vgg19-encoder":
             raise ConversionError("--normalize is for encoders, this is a decoder", source)
         converted = normalize_encoder(converted, options.normalize)
+    if not options.convention:
+        _warn_of_guess(converted)
     means = _probe(converted) if converted.kind == "vgg19-encoder" else None
     _print_table(converted, source, means)
     if means:
@@ -96,6 +98,8 @@ def _print_table(converted: "Converted", source: Path, means: "Means | None") ->
     from rich.console import Console
     from rich.table import Table
 
+    from adain_jax.convert.errors import some
+
     table = Table(title=f"{source.name}: {converted.kind}", title_justify="left")
     table.add_column("layer")
     table.add_column("kernel", justify="right")
@@ -108,7 +112,20 @@ def _print_table(converted: "Converted", source: Path, means: "Means | None") ->
     if "convention" in converted.metadata:
         print(f"convention: {converted.metadata['convention']}")
     if converted.left_out:
-        print(f"left out, after relu4_1: {', '.join(converted.left_out)}")
+        print(f"left out: {some(converted.left_out, most=60)}")
+
+
+def _warn_of_guess(converted: "Converted") -> None:
+    """Weights that came from Caffe are passed on under torchvision's names, and nothing else tells."""
+    of_torchvision = converted.metadata.get("convention") == "torchvision"
+    # torchvision names its files after their checksums: this one is vgg19-dcbb9e9d.pth.
+    if of_torchvision and not converted.metadata["sha256"].startswith("dcbb9e9d"):
+        print(
+            "warning: its names are torchvision's, so it is taken to expect pictures as torchvision "
+            "prepares them; if it was translated from Caffe, for BGR in 0..255, give "
+            "--convention caffe",
+            file=sys.stderr,
+        )
 
 
 def _warn_unless_normalized(means: "Means") -> None:

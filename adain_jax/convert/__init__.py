@@ -1,5 +1,6 @@
 """Converting published VGG19 and AdaIN decoder weights to the project's own files."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +26,9 @@ __all__ = [
 
 Convention = Literal["unit", "torchvision", "caffe", "caffe-rgb"]
 
+_KERAS_LAYER = re.compile(r"block1_conv1|conv2d(_\d+)?/")
+_CLASSIFIER = re.compile(r"classifier\.(\d+)\.weight$")
+
 # What an encoder expects, as an affine map of RGB in [0, 1]: x -> matrix @ x + offset.
 _CAFFE_MEAN_BGR = np.array([103.939, 116.779, 123.68])
 _IMAGENET_MEAN = np.array([0.485, 0.456, 0.406])
@@ -45,7 +49,8 @@ class Converted:
         kind: encoder or decoder.
         layers: float32 {layer: {"kernel": (3, 3, c_in, c_out), "bias": (c_out,)}}; an encoder takes
             RGB in [0, 1].
-        left_out: the source's keys that are not used: layers after relu4_1, and the classifier.
+        left_out: the source's keys that are not used: layers after relu4_1, the classifier, and
+            what else a checkpoint holds.
         metadata: the source's name, its sha256 and, for an encoder, its convention.
     """
 
@@ -63,7 +68,8 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
     """Reads a weight file of any known kind and converts it to the project's layout.
 
     Args:
-        source: `.pth` (legacy or zip), `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel`.
+        source: `.pth` (legacy or zip), `.t7`, `.npz`, `.h5`, `.keras`, `.safetensors` or
+            `.caffemodel`. The network may be nested in a checkpoint, if there is only one.
         convention: the pictures that the source's encoder expects, by default inferred from its key
             names: "unit" (RGB in [0, 1]), "torchvision" (RGB, minus ImageNet's mean, divided by its
             standard deviation), "caffe" (BGR in 0..255, minus the mean) or "caffe-rgb" (the same in
@@ -72,7 +78,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
     Raises:
         UnknownConventionError: the key names do not tell which pictures the encoder expects.
         ConversionError: the file cannot be read, is refused, or is not such a network; every
-            problem is listed, one per line.
+            problem is listed, one per line, and then the keys of the file.
     """
     path = Path(source)
     arrays = sources.read(path)
@@ -84,7 +90,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
             matrix, offset = network.preprocessing
             metadata["convention"] = "1x1 layer, folded"
         else:
-            used = convention or _convention_of(path, arrays, network.naming)
+            used = convention or _convention_of(path, arrays, network)
             matrix, offset = _PREPROCESSING[used]
             metadata["convention"] = used
         layers = {**layers, "conv1_1": fold_preprocessing(layers["conv1_1"], matrix, offset)}
@@ -119,11 +125,13 @@ def fold_preprocessing(
     return {"kernel": np.einsum("hwio,ij->hwjo", kernel, matrix), "bias": bias}
 
 
-def _convention_of(path: Path, arrays: Mapping[str, np.ndarray], naming: str) -> Convention:
+def _convention_of(
+    path: Path, arrays: Mapping[str, np.ndarray], network: key_tables.MatchedNetwork
+) -> Convention:
     """The convention that a source's key names imply."""
-    if naming == "torchvision" and any("features." in key for key in arrays):
-        return "torchvision"
-    if any("block1_conv1" in key for key in arrays) or path.suffix == ".caffemodel":
+    if network.naming == "torchvision" and "features." in network.prefix:
+        return "caffe" if _has_classifier_of_caffe(arrays) else "torchvision"
+    if path.suffix == ".caffemodel" or any(_KERAS_LAYER.search(key) for key in arrays):
         return "caffe"
     if (
         path.suffix == ".safetensors"
@@ -135,3 +143,12 @@ def _convention_of(path: Path, arrays: Mapping[str, np.ndarray], naming: str) ->
         + ", ".join(get_args(Convention)),
         path,
     )
+
+
+def _has_classifier_of_caffe(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether a VGG19 under torchvision's names has the classifier of those translated from Caffe.
+
+    Their linear layers are modules 1 and 4 of the classifier, torchvision's are 0, 3 and 6.
+    """
+    numbers = {match[1] for match in map(_CLASSIFIER.search, arrays) if match}
+    return bool(numbers & {"1", "4"}) and not numbers & {"0", "3"}

@@ -1,26 +1,40 @@
 """Reads weight files of every kind as a flat {key: array}; the kind is detected by content."""
 
 import hashlib
+import io
 import json
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from adain_jax.convert import caffe, torch7, torch_pickle
-from adain_jax.convert.errors import ConversionError
+from adain_jax.convert.errors import ConversionError, printable
 
+_MAX_BYTES = (
+    2 << 30
+)  # far above VGG19 with its classifier, far below what a few bytes can stand for
+_KERAS_WEIGHTS = "model.weights.h5"  # in the zip file that Keras 3 calls .keras
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a `.pth`, `.t7`, `.npz`, `.h5`, `.safetensors` or `.caffemodel` file.
+    """All arrays of a `.pth`, `.t7`, `.npz`, `.h5`, `.keras`, `.safetensors` or `.caffemodel` file.
 
     Raises:
         ConversionError: the file is missing, empty, unreadable, of another kind, or refused.
     """
+    arrays: dict[str, np.ndarray] = {}
+    for key, array in _read(path).items():
+        key = printable(key)  # errors and tables show it
+        if key in arrays:
+            raise ConversionError(f"holds {key} twice", path)
+        arrays[key] = array
+    return arrays
+
+
+def _read(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file:
             head = file.read(16)
@@ -33,11 +47,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if head[8:9] == b"{":  # safetensors: a length, then a JSON header
         return _read_safetensors(path)
     if head.startswith(_HDF5_MAGIC):
-        return _read_keras(path)
+        return _read_hdf5(path, path)
     if head.startswith(b"PK"):
-        return _read_npz(path) if _is_npz(path) else _tensors(torch_pickle.read(path), path)
+        return _read_zip(path)
     if head.startswith(b"\x80"):
-        return _tensors(torch_pickle.read(path), path)
+        return torch_pickle.read(path)
     if path.suffix == ".t7" or head[:4] in (b"\x03\0\0\0", b"\x04\0\0\0"):  # a table or an object
         return torch7.read(path)
     if path.suffix == ".safetensors":
@@ -45,7 +59,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     if path.suffix == ".caffemodel" or head[0] == 0x0A:  # the net's name comes first
         return caffe.read(path)
     raise ConversionError(
-        "not a .pth, .t7, .npz, .h5, .safetensors or .caffemodel file by its content",
+        "not a .pth, .t7, .npz, .h5, .keras, .safetensors or .caffemodel file by its content",
         path,
     )
 
@@ -56,36 +70,25 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _tensors(value: Any, path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, which may be nested in a checkpoint under a usual name."""
-    for key in ("state_dict", "model", "params", "network"):
-        if isinstance(value, dict) and isinstance(value.get(key), dict):
-            value = value[key]
-    arrays = (
-        {str(key): array for key, array in value.items() if isinstance(array, np.ndarray)}
-        if isinstance(value, Mapping)
-        else {}
-    )
-    if not arrays:
-        raise ConversionError("holds no state dict of tensors", path)
-    return arrays
-
-
-def _is_npz(path: Path) -> bool:
+def _read_zip(path: Path) -> dict[str, np.ndarray]:
+    """NumPy, Keras 3 and PyTorch all keep their arrays in zip files."""
     try:
         with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return False
-    return bool(names) and all(name.endswith(".npy") for name in names)
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return dict(archive)
-    except (ValueError, OSError, zipfile.BadZipFile, EOFError, MemoryError) as error:
-        raise ConversionError(f"not a readable .npz file ({error})", path) from error
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+            if sum(sizes.values()) > _MAX_BYTES:
+                raise ConversionError(
+                    f"unpacks to more than {_MAX_BYTES >> 30} GiB, and is refused", path
+                )
+            if _KERAS_WEIGHTS in sizes:
+                return _read_hdf5(io.BytesIO(archive.read(_KERAS_WEIGHTS)), path)
+        if sizes and all(name.endswith(".npy") for name in sizes):
+            with np.load(path, allow_pickle=False) as arrays:
+                return dict(arrays)
+    except ConversionError:
+        raise
+    except Exception as error:  # zip files have many ways to be damaged
+        raise ConversionError(f"not a readable zip file ({error})", path) from error
+    return torch_pickle.read(path)
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
@@ -98,7 +101,7 @@ def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
         raise ConversionError(f"not a readable .safetensors file ({error})", path) from error
 
 
-def _read_keras(path: Path) -> dict[str, np.ndarray]:
+def _read_hdf5(file: Path | io.BytesIO, path: Path) -> dict[str, np.ndarray]:
     try:
         import h5py
     except ImportError:
@@ -108,16 +111,25 @@ def _read_keras(path: Path) -> dict[str, np.ndarray]:
         ) from None
 
     arrays: dict[str, np.ndarray] = {}
+    room = _MAX_BYTES
 
     def visit(name: str, item: Any) -> None:
+        nonlocal room
         if isinstance(item, h5py.Dataset) and item.dtype.kind == "f":
             if item.external or item.is_virtual:
                 raise ConversionError(f"{name} lies in another file, and is refused", path)
+            room -= item.nbytes  # a few bytes can say that they are a huge array
+            if room < 0:
+                raise ConversionError(
+                    f"unpacks to more than {_MAX_BYTES >> 30} GiB, and is refused", path
+                )
             arrays[name] = item[()]
 
     try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
+        with h5py.File(file, "r") as group:
+            group.visititems(visit)
     except (OSError, ValueError, RuntimeError, KeyError, MemoryError, TypeError) as error:
         raise ConversionError(f"not a readable .h5 file ({error})", path) from error
+    if not arrays:
+        raise ConversionError("holds no arrays of numbers", path)
     return arrays

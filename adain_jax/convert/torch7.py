@@ -178,7 +178,7 @@ class _Reader:
             raise ConversionError("a tensor does not lie in its storage", self.path)
         if np.prod(shape, dtype=np.float64) > len(storage):
             raise ConversionError("a tensor is larger than its storage", self.path)
-        view = np.lib.stride_tricks.as_strided(
-            storage[offset - 1 :], shape, [s * storage.itemsize for s in strides]
+        # A view, so that no file needs more memory than its storages.
+        return np.lib.stride_tricks.as_strided(
+            storage[offset - 1 :], shape, [s * storage.itemsize for s in strides], writeable=False
         )
-        return np.ascontiguousarray(view)

@@ -6,6 +6,7 @@ tensors need are known here; any other is refused before anything is called.
 
 import io
 import pickle
+import pickletools
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -15,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from adain_jax.convert.errors import ConversionError
+from adain_jax.convert.errors import ConversionError, some
 
-MAX_BYTES = 4 << 30  # far above VGG19 with its classifier, far below a zip bomb
+# The same object may be named many times in a pickle: a few bytes can stand for endless values.
+_MAX_VALUES = 100_000
+_MAX_DEPTH = 30
 
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _DTYPES = {
@@ -64,12 +67,12 @@ class _Tensor:
     strides: tuple[int, ...]
 
 
-def read(path: Path) -> Any:
-    """The object in a `.pth` file: nested dicts and lists, with NumPy arrays for tensors.
+def read(path: Path) -> dict[str, np.ndarray]:
+    """All tensors in a `.pth` file, by the keys of its nested dicts and lists, joined by dots.
 
     Raises:
         ConversionError: the file names anything but tensors and dictionaries (the message tells
-            what), is cut short, or is inconsistent.
+            what), is cut short or inconsistent, or holds no tensor.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -82,10 +85,8 @@ def read(path: Path) -> Any:
         raise ConversionError(f"not a readable .pth file ({error})", path) from error
 
 
-def _read_zip(path: Path) -> Any:
+def _read_zip(path: Path) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(path) as archive:
-        if sum(info.file_size for info in archive.infolist()) > MAX_BYTES:
-            raise ConversionError(f"unpacks to more than {MAX_BYTES >> 30} GiB", path)
         pickles = [name for name in archive.namelist() if name.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
             raise ConversionError("a zip file, but not one that torch.save wrote", path)
@@ -99,10 +100,11 @@ def _read_zip(path: Path) -> Any:
             return storages[storage.key]
 
         with archive.open(pickles[0]) as file:
-            return _resolve(_Unpickler(io.BytesIO(file.read()), path).load(), load)
+            unpickler = _Unpickler(io.BytesIO(file.read()), path)
+            return _tensors(unpickler.load(), load, path)
 
 
-def _read_legacy(file: io.BufferedReader, path: Path) -> Any:
+def _read_legacy(file: io.BufferedReader, path: Path) -> dict[str, np.ndarray]:
     # Four pickles (magic number, version, system, the object), then the storages' keys and data.
     if _Unpickler(file, path).load() != _LEGACY_MAGIC:
         raise ConversionError("a pickle, but not one that torch.save wrote", path)
@@ -116,15 +118,21 @@ def _read_legacy(file: io.BufferedReader, path: Path) -> Any:
         numel = int.from_bytes(file.read(8), "little", signed=True)
         if numel != storage.numel:
             raise ConversionError(f"storage {key} has {numel} values, not {storage.numel}", path)
-        data = file.read(numel * storage.type.itemsize) if numel < MAX_BYTES else b""
+        data = file.read(numel * storage.type.itemsize)
         storages[key] = storage.type.decode(data)
-    return _resolve(result, lambda storage: storages[storage.key])
+    return _tensors(result, lambda storage: storages[storage.key], path)
 
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: Any, path: Path):
         super().__init__(file, encoding="utf-8")
         self.path = path
+        start = file.tell()
+        for opcode, argument, _ in pickletools.genops(file):
+            # Python makes room for as many values as the number that a value is stored under.
+            if opcode.name.endswith("PUT") and argument > _MAX_VALUES:
+                raise ConversionError(f"holds more than {_MAX_VALUES} values, and is refused", path)
+        file.seek(start)
         self.storages: dict[str, _Storage] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -159,26 +167,44 @@ def _rebuild_parameter(data: _Tensor, *_: Any) -> _Tensor:
     return data
 
 
-def _resolve(value: Any, load: Callable[[_Storage], np.ndarray]) -> Any:
-    """Replaces tensors with arrays, once their storages can be read.
+def _tensors(
+    root: Any, load: Callable[[_Storage], np.ndarray], path: Path
+) -> dict[str, np.ndarray]:
+    """The tensors below `root` as arrays, once their storages can be read."""
+    arrays: dict[str, np.ndarray] = {}
+    others = []
+    pending: list[tuple[tuple[str, ...], Any]] = [((), root)]
+    for _ in range(_MAX_VALUES):
+        if not pending:
+            break
+        keys, value = pending.pop()
+        if isinstance(value, list | tuple):
+            value = dict(enumerate(value))
+        if isinstance(value, dict) and len(keys) < _MAX_DEPTH:
+            pending += [((*keys, str(key)), item) for key, item in reversed(value.items())]
+        elif isinstance(value, _Tensor):
+            arrays[".".join(keys)] = _array(value, load)
+        else:
+            others.append(".".join(keys))
+    else:
+        raise ConversionError(f"holds more than {_MAX_VALUES} values, and is refused", path)
+    if not arrays:
+        raise ConversionError(f"holds no tensors, but {some(others)}", path)
+    return arrays
+
+
+def _array(tensor: _Tensor, load: Callable[[_Storage], np.ndarray]) -> np.ndarray:
+    """A view of the tensor's storage, so that no file needs more memory than its storages.
 
     Raises:
-        ValueError: a tensor does not fit its storage.
+        ValueError: the tensor does not lie in its storage.
     """
-    if isinstance(value, dict):
-        return {key: _resolve(item, load) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_resolve(item, load) for item in value]
-    if not isinstance(value, _Tensor):
-        return value
-    data = load(value.storage)
-    last = value.offset + sum((n - 1) * s for n, s in zip(value.shape, value.strides, strict=True))
-    if min((value.offset, *value.shape, *value.strides)) < 0 or last >= len(data):
-        raise ValueError(
-            f"a tensor of shape {value.shape} does not lie in its storage of {len(data)} values"
-        )
-    strides = tuple(s * data.itemsize for s in value.strides)
-    view = np.lib.stride_tricks.as_strided(data[value.offset :], value.shape, strides)
-    if view.nbytes > MAX_BYTES:
-        raise ValueError(f"a tensor of shape {value.shape} is too large")
-    return np.ascontiguousarray(view)
+    data = load(tensor.storage)
+    offset, shape, strides = tensor.offset, tensor.shape, tensor.strides
+    last = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    if min((offset, *shape, *strides)) < 0 or (last >= len(data) and 0 not in shape):
+        raise ValueError(f"a tensor of shape {shape} does not lie in its storage of {len(data)}")
+    if np.prod(shape, dtype=np.float64) > len(data):
+        raise ValueError(f"a tensor of shape {shape} is larger than its storage of {len(data)}")
+    steps = tuple(s * data.itemsize for s in strides)
+    return np.lib.stride_tricks.as_strided(data[offset:], shape, steps, writeable=False)
