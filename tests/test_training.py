@@ -26,7 +26,7 @@ from adain_jax.training.optimizer import learning_rate, style_weight
 from adain_jax.training.pictures_on_device import NumberedBatches, crop_windows, load_all
 from adain_jax.training.recipe import RecipeError, read_recipe
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot, read_metrics
-from adain_jax.training.step import Frozen, in_sequence, initial_state, make_train_step
+from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
 from adain_jax.training.style_augmentation import augment_styles, window_side
 
 pytestmark = pytest.mark.usefixtures("programs_of_training")
@@ -510,6 +510,32 @@ def test_checkpoints_come_back_bit_for_bit(tmp_path, frozen):
         again.restore(initial_state(configure(transform="concat"), 1))
     with pytest.raises(CheckpointError, match="no checkpoint in this folder"):
         Checkpoints(tmp_path / "none").restore(state)
+
+
+@pytest.mark.parametrize(
+    "cut", ["state/_METADATA", "state/manifest.ocdbt", "state/**/d/*", "data/metadata"]
+)
+def test_a_damaged_checkpoint_is_passed_over_and_put_aside(tmp_path, capfd, cut):
+    state = State(**{key: {} for key in State._fields})._replace(
+        params={"a": np.ones((9, 9))}, step=0
+    )
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2):
+        checkpoints.save(state._replace(step=jnp.array(step)), {"batches": step})
+    checkpoints.close()
+    for damaged in (tmp_path / "2").glob(cut):
+        damaged.write_bytes(damaged.read_bytes()[:8])
+    again = Checkpoints(tmp_path)
+    assert again.restore(state).data == {"batches": 1}
+    err = capfd.readouterr().err
+    assert err == f"warning: {tmp_path / '2'}: damaged checkpoint; going on from step 1\n"
+    assert again.latest == 1
+    with pytest.raises(CheckpointError, match="step 2 is damaged or does not fit"):
+        again.restore(state, 2)
+    again.save(state._replace(step=jnp.array(2)), {"batches": 20})
+    again.close()
+    assert Checkpoints(tmp_path).restore(state).data == {"batches": 20}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2", "2.damaged"]
 
 
 def test_another_configuration_is_refused_with_what_differs(tmp_path):

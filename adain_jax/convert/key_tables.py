@@ -8,6 +8,7 @@ kernel follows from its shape.
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -43,6 +44,7 @@ _VGG19 = [
     for n in range(1, count + 1)
 ]
 _MOST_PROBLEMS = 40
+_FEWEST_KEYS = 18  # nine layers, a kernel and a bias each
 
 Keys = dict[tuple[str, str], str]  # (the source's layer, "kernel" or "bias") -> key
 
@@ -78,8 +80,8 @@ def match_layers(arrays: Mapping[str, np.ndarray], path: Path) -> MatchedNetwork
             networks.
     """
     networks = []
-    prefixes = dict.fromkeys(match["prefix"] for match in map(_KEY.fullmatch, arrays) if match)
-    for prefix in prefixes:
+    prefixes = Counter(match["prefix"] for match in map(_KEY.fullmatch, arrays) if match)
+    for prefix in (one for one, keys in prefixes.items() if keys >= _FEWEST_KEYS):
         network, problems = _match(arrays, prefix)
         if network and not problems:
             networks.append(network)

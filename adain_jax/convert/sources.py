@@ -15,6 +15,7 @@ from adain_jax.convert.errors import ConversionError, printable
 _MAX_BYTES = (
     2 << 30
 )  # far above VGG19 with its classifier, far below what a few bytes can stand for
+_MAX_ARRAYS = 5000
 _KERAS_WEIGHTS = "model.weights.h5"  # in the zip file that Keras 3 calls .keras
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
@@ -26,7 +27,12 @@ def read(path: Path) -> dict[str, np.ndarray]:
         ConversionError: the file is missing, empty, unreadable, of another kind, or refused.
     """
     arrays: dict[str, np.ndarray] = {}
-    for key, array in _read(path).items():
+    found = _read(path)
+    if len(found) > _MAX_ARRAYS:
+        raise ConversionError(
+            f"holds {len(found)} arrays, more than any checkpoint of a VGG19", path
+        )
+    for key, array in found.items():
         key = printable(key)  # errors and tables show it
         if key in arrays:
             raise ConversionError(f"holds {key} twice", path)

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+import tensorstore as ts
 
 from adain_jax import weights
 from adain_jax.errors import AdainError
@@ -63,12 +65,15 @@ class Checkpoints:
         self.folder.mkdir(parents=True, exist_ok=True)
         logging.getLogger("absl").addFilter(self._is_critical)  # `close` removes it
         self._manager = ocp.CheckpointManager(self.folder, options=options)
+        self._damaged: list[int] = []
 
     @property
     def latest(self) -> int | None:
-        """The step of the newest complete checkpoint, or None."""
-        step = self._manager.latest_step()
-        return None if step is None else int(step)
+        """The step of the newest checkpoint that is not known to be damaged, or None."""
+        return max(self._steps(), default=None)
+
+    def _steps(self) -> list[int]:
+        return [int(step) for step in self._manager.all_steps() if step not in self._damaged]
 
     def save(self, state: State, data: Mapping[str, Any]) -> None:
         """Starts to save a checkpoint, unless its step is the latest; writes in the background.
@@ -76,6 +81,8 @@ class Checkpoints:
         Args:
             state: the training state, arrays on any device.
             data: JSON values to save with it.
+
+        Checkpoints that `restore` found damaged are put aside, as STEP.damaged.
 
         Raises:
             CheckpointError: the disk is full, or this checkpoint or the previous one could not be
@@ -90,6 +97,7 @@ class Checkpoints:
         if shutil.disk_usage(self.folder).free < needed:
             raise CheckpointError(f"{self.folder}: step {step} not saved (the disk is full)")
         try:
+            self._put_damaged_aside()
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -115,29 +123,55 @@ class Checkpoints:
     def restore(self, like: State, step: int | None = None) -> Restored:
         """Reads a checkpoint.
 
+        Newer ones that cannot be read are named in a warning on stderr.
+
         Args:
             like: a state with the structure, shapes and dtypes to expect.
-            step: the step of the checkpoint; by default the newest.
+            step: the step of the checkpoint; by default the newest that can be read.
 
         Raises:
-            CheckpointError: there is no checkpoint, or it cannot be read or does not fit `like`.
+            CheckpointError: there is no checkpoint, or it is damaged or does not fit `like`.
         """
-        step = self.latest if step is None else step
-        if step is None:
-            raise CheckpointError(f"{self.folder}: no checkpoint in this folder")
+        steps = sorted(self._steps(), reverse=True) if step is None else [step]
+        if not steps:
+            raise CheckpointError("no checkpoint in this folder", self.folder)
         template = jax.tree.map(np.empty_like, _on_disk(jax.device_get(like)))
-        try:
-            restored = self._manager.restore(
-                step,
-                args=ocp.args.Composite(
-                    state=ocp.args.StandardRestore(template), data=ocp.args.JsonRestore()
-                ),
-            )
-        except Exception as error:
-            message = f"{self.folder}: step {step} does not fit ({_short(error)})"
-            raise CheckpointError(message) from error
-        state = dict(restored.state)
-        return Restored(State(batch_stats=state.pop("running"), **state), restored.data)
+        for number, candidate in enumerate(steps):
+            try:
+                _read_through(self.folder / str(candidate) / "state")
+                restored = self._manager.restore(
+                    candidate,
+                    args=ocp.args.Composite(
+                        state=ocp.args.StandardRestore(template), data=ocp.args.JsonRestore()
+                    ),
+                )
+            except Exception as error:  # Orbax passes on whatever its libraries say, at length
+                last_error = error
+                continue
+            self._damaged += steps[:number]
+            if self._damaged and jax.process_index() == 0:
+                names = ", ".join(str(self.folder / str(one)) for one in self._damaged)
+                print(
+                    f"warning: {names}: damaged checkpoint; going on from step {candidate}",
+                    file=sys.stderr,
+                )
+            state = dict(restored.state)
+            return Restored(State(batch_stats=state.pop("running"), **state), restored.data)
+        raise CheckpointError(
+            f"step {', '.join(map(str, steps))} is damaged or does not fit this network; give "
+            "another step or --run-dir",
+            self.folder,
+        ) from last_error
+
+    def _put_damaged_aside(self) -> None:
+        """Out of the way of those that follow, which have the same steps again."""
+        for step in self._damaged:
+            aside = self.folder / f"{step}.damaged"
+            shutil.rmtree(aside, ignore_errors=True)
+            (self.folder / str(step)).rename(aside)
+        if self._damaged:
+            self._damaged = []
+            self._manager.reload()
 
     def close(self) -> None:
         """Waits for pending writes and closes the manager.
@@ -154,6 +188,17 @@ class Checkpoints:
     def _is_critical(self, record: logging.LogRecord) -> bool:
         """Keeps only critical logs: Orbax logs every step, and tracebacks of errors it raises."""
         return record.levelno >= logging.CRITICAL
+
+
+def _read_through(folder: Path) -> None:
+    """Raises what is wrong with the stored arrays below `folder`, whatever it is.
+
+    Orbax reads all arrays at once; of damaged ones, all but the first would fail with tracebacks on
+    stderr from threads of their own.
+    """
+    store = ts.KvStore.open({"driver": "ocdbt", "base": f"file://{folder}/"}).result()
+    for key in store.list().result():
+        store.read(key).result()
 
 
 def export(state: State, path: Path, config: Config, *, half: bool = False) -> None:
