@@ -511,6 +511,18 @@ def test_a_dead_filter_stays_dead(encoder):
     assert all(np.isfinite(mean).all() for mean in means.values())
 
 
+def test_normalizing_without_pictures_is_refused(tmp_path, encoder, capsys):
+    with pytest.raises(ValueError, match="at least one picture"):
+        mean_activations(encoder, [])
+    np.savez(tmp_path / "a.npz", **foreign.numbered(encoder, foreign.TORCHVISION, "features."))
+    (tmp_path / "empty").mkdir()
+    normalized = ("--normalize", tmp_path / "empty", "--output", tmp_path / "out.safetensors")
+    code, _, err = run(capsys, tmp_path / "a.npz", *normalized)
+    assert code == 1
+    assert err.endswith(f"error: {tmp_path / 'empty'}: no picture in this folder\n")
+    assert not (tmp_path / "out.safetensors").exists()
+
+
 def test_the_published_encoder_is_normalized_and_a_rescaled_one_is_not(reference_weights):
     published = convert(reference_weights / "vgg_normalised.pth").layers
     probe = [probe_picture()]

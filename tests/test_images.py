@@ -21,6 +21,7 @@ from adain_jax.images import (
     read_picture,
     save_picture,
 )
+from adain_jax.images.contact_sheet import contact_sheet
 
 rng = np.random.default_rng(0)
 RGB = rng.integers(0, 256, (6, 9, 3), np.uint8)
@@ -387,3 +388,11 @@ def test_finding_pictures(tmp_path):
     assert found == ["a.jpg", "b.PNG", "sub/deep/c.webp"]
     with pytest.raises(PictureError, match="not a folder"):
         find_pictures(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("cell", [4, 30])
+def test_labels_of_contact_sheets_are_shortened_to_any_width(cell):
+    sheet = contact_sheet(
+        {(0, 0): np.zeros((8, 8, 3), np.uint8)}, ["a row"], ["a column"], cell=cell
+    )
+    assert sheet.shape == (cell + 56, cell + 12, 3)

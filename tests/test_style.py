@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 from adain_jax import Style, adain, mix
 from adain_jax.nn import norms
@@ -177,6 +178,33 @@ def test_what_is_no_style_file_is_refused_by_name(tmp_path):
     for name, message in (("a", "not a safetensors file"), ("b", "No such file")):
         with pytest.raises(StyleError, match=rf"{name}: {message}"):
             Style.load(tmp_path / name, "vgg19")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        (np.array([0, np.nan], "f4"), np.ones(2, "f4"), "mean holds values that are not finite"),
+        (np.zeros(2, "f4"), np.array([np.inf, 1], "f4"), "std holds values that are not finite"),
+        (np.zeros(2, "f4"), np.array([-1, 1], "f4"), "std holds negative values"),
+        (np.zeros(2, "i4"), np.ones(2, "i4"), "holds values that are not finite numbers"),
+        (np.zeros(2, "f4"), np.ones(3, "f4"), "do not fit together"),
+    ],
+)
+def test_style_files_hold_statistics_only(tmp_path, mean, std, message):
+    metadata = {"format": "adain-jax", "kind": "style", "model": "vgg19"}
+    save_file({"mean": mean, "std": std}, tmp_path / "a", metadata)
+    with pytest.raises(StyleError, match=message):
+        Style.load(tmp_path / "a", "vgg19")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [b"[]", b'{"mean": 5}', b'{"__metadata__": []}', b'{"mean": {"dtype": "F99"}}', b"{", b"\xff"],
+)
+def test_headers_of_style_files_may_hold_anything(tmp_path, header):
+    (tmp_path / "a").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(StyleError, match="a: not a"):
+        Style.load(tmp_path / "a", "vgg19")
 
 
 # The normalization family

@@ -102,12 +102,20 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
 
 
 def normalize_encoder(converted: Converted, folder: Path) -> Converted:
-    """Scales every filter of an encoder to a mean activation of 1 over a folder of pictures."""
+    """Scales every filter of an encoder to a mean activation of 1 over a folder of pictures.
+
+    Raises:
+        ConversionError: the folder holds no picture.
+        PictureError: it is not a folder, or a picture cannot be read.
+    """
     # JAX takes seconds to import, and only this needs it.
     from adain_jax.convert.activations import mean_activations, normalize_filters
     from adain_jax.images import find_pictures, read_picture
 
-    pictures = (read_picture(path, size=256, crop=True) for path in find_pictures(folder))
+    paths = find_pictures(folder)
+    if not paths:
+        raise ConversionError("no picture in this folder", folder)
+    pictures = (read_picture(path, size=256, crop=True) for path in paths)
     layers = normalize_filters(converted.layers, mean_activations(converted.layers, pictures))
     metadata = {**converted.metadata, "normalized": f"mean activation 1 over {folder.name}"}
     return replace(converted, layers=layers, metadata=metadata)

@@ -23,9 +23,14 @@ def mean_activations(layers: Layers, pictures: Iterable[Float[np.ndarray, "h w 3
     """Each filter's mean activation after ReLU, over all positions and pictures.
 
     The pictures are RGB in [0, 1], all of one size.
+
+    Raises:
+        ValueError: there are no pictures.
     """
     params = jax.device_put(jax.tree.map(jnp.float32, layers))
     means = [jax.device_get(_means(params, picture)) for picture in pictures]
+    if not means:
+        raise ValueError("mean activations need at least one picture")
     return {name: np.mean([one[name] for one in means], axis=0) for name in layers}
 
 

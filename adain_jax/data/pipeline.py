@@ -44,7 +44,8 @@ class Batches(Iterator[Batch]):
     """An endless iterator over batches, whose state is a small JSON-serializable dictionary.
 
     Args:
-        content, style: the two sources; the shorter side of their pictures is at least `crop`.
+        content, style: the two sources; the shorter side of their pictures is at least that of
+            their crops.
         batch_size: pairs per batch in this process.
         crop: side of the random content crops, in pixels.
         style_crop: side of the random style crops, in pixels; `crop` by default.
@@ -53,7 +54,7 @@ class Batches(Iterator[Batch]):
         process_index, process_count: the index of this process, and the number of processes.
 
     Raises:
-        DataError: `crop` is larger than the shorter side of the pictures.
+        DataError: a crop is larger than the shorter side of its pictures.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class Batches(Iterator[Batch]):
         process_index: int = 0,
         process_count: int = 1,
     ):
-        if crop > min(content.size, style.size):
-            raise DataError(
-                f"a crop of {crop} pixels needs pictures whose shorter side is as long, "
-                f"not {min(content.size, style.size)}"
-            )
+        style_crop = style_crop or crop
+        for what, pictures, side in (("content", content, crop), ("style", style, style_crop)):
+            if side > pictures.size:
+                raise DataError(
+                    f"a {what} crop of {side} pixels needs pictures whose shorter side is as long, "
+                    f"not {pictures.size}"
+                )
 
         def stream(pictures: Pictures, which: int, crop: int) -> Any:
             own_seed = int(np.random.SeedSequence([seed, which]).generate_state(1)[0])
@@ -85,7 +88,7 @@ class Batches(Iterator[Batch]):
             singles = dataset.to_iter_dataset(options)
             return iter(singles.batch(batch_size, drop_remainder=True, batch_fn=_stack))
 
-        self._streams = stream(content, 0, crop), stream(style, 1, style_crop or crop)
+        self._streams = stream(content, 0, crop), stream(style, 1, style_crop)
         self._process = process_index, process_count
         self._batch_size = batch_size
         self._given = 0

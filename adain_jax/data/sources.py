@@ -5,6 +5,7 @@ TensorFlow is never imported.
 
 import io
 import sys
+import threading
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -187,6 +188,7 @@ class Pictures:
         self.bad: dict[str, str] = {}
         self._source = source
         self.size = size
+        self._lock = threading.Lock()  # several threads read
         self._room = cache_bytes
         self._cache: dict[int, tuple[np.ndarray, str]] = {}
         self[0]
@@ -203,13 +205,15 @@ class Pictures:
             try:
                 pixels = np.asarray(decode(encoded, size=self.size))
             except PictureError as error:
-                if encoded.name not in self.bad:
-                    self.bad[encoded.name] = str(error)
-                    print(f"skipped: {error}", file=sys.stderr)
+                with self._lock:
+                    if encoded.name not in self.bad:
+                        self.bad[encoded.name] = str(error)
+                        print(f"skipped: {error}", file=sys.stderr)
                 continue
-            if pixels.nbytes <= self._room:
-                self._room -= pixels.nbytes
-                self._cache[candidate] = pixels, encoded.name
+            with self._lock:
+                if pixels.nbytes <= self._room and candidate not in self._cache:
+                    self._room -= pixels.nbytes
+                    self._cache[candidate] = pixels, encoded.name
             return pixels, encoded.name
         name = self._source.read(0).name
         raise DataError("neither this picture nor any other can be read", name)

@@ -37,8 +37,9 @@ def contact_sheet(
     font = ImageFont.load_default(14)
 
     def label(x: int, y: int, text: str) -> None:
-        while font.getlength(text) > cell:
-            text = text.removesuffix("…")[:-1] + "…"
+        while text and font.getlength(text) > cell:
+            shorter = text.removesuffix("…")[:-1]
+            text = shorter and shorter + "…"
         draw.text((x, y + 3), text, fill="black", font=font)
 
     for column, text in enumerate(columns):

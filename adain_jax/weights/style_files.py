@@ -30,7 +30,8 @@ def read_moments(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
         The means and the standard deviations, (c,) or (n, c).
 
     Raises:
-        StyleError: the file is missing, is not a style file, or holds a style of another model.
+        StyleError: the file is missing, is not a style file, holds a style of another model, or
+            values that are not statistics.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -38,11 +39,11 @@ def read_moments(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
     try:
         data = Path(path).read_bytes()
         arrays = load(data)
+        metadata = safetensors_metadata(data)
     except OSError as error:
         raise StyleError(error.strerror or str(error), path) from error
-    except SafetensorError as error:
+    except (SafetensorError, ValueError, KeyError) as error:
         raise StyleError(f"not a safetensors file ({error})", path) from error
-    metadata = safetensors_metadata(data)
     if metadata.get("kind") != "style" or set(arrays) != {"mean", "std"}:
         raise StyleError("not a style file, as `Style.save` writes them", path)
     if metadata.get("model") != model:
@@ -52,4 +53,9 @@ def read_moments(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
     mean, std = arrays["mean"], arrays["std"]
     if mean.shape != std.shape or mean.ndim not in (1, 2):
         raise StyleError(f"mean {mean.shape} and std {std.shape} do not fit together", path)
-    return mean, std
+    for name, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.floating) or not np.isfinite(array).all():
+            raise StyleError(f"{name} holds values that are not finite numbers", path)
+    if (std < 0).any():
+        raise StyleError("std holds negative values", path)
+    return mean.astype(np.float32), std.astype(np.float32)
