@@ -1,6 +1,7 @@
 """Clips: what goes in comes out, however odd; what is bad leaves nothing; flicker is less."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from adain_jax.video import (  # noqa: E402
     Frame,
     Stabilizer,
     VideoError,
+    hdr,
     open_clip,
     stylize_clip,
     writing,
@@ -210,6 +212,128 @@ def test_large_pictures_are_assumed_bt709_and_rgb_video_is_read_as_it_is(tmp_pat
     np.testing.assert_array_equal(frame.pixels, patches())
 
 
+def to_signal(light, transfer):
+    """The signal in 0..1 of gray light in cd/m2, by BT.2100's own equations."""
+    if transfer == 16:
+        power = (np.asarray(light) / 10000) ** 0.1593017578125
+        return ((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375
+    scene = (np.asarray(light) / 1000) ** (1 / 1.2)
+    high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+
+
+@pytest.mark.parametrize("transfer", [16, 18])
+def test_hdr_is_tone_mapped_to_srgb(tmp_path, transfer):
+    """Up to 80 cd/m2 as bright as it is, where sRGB's white is 203; highlights are kept apart."""
+    light = np.array([0, 1, 10, 26, 50, 80, 203, 300, 500, 1000])
+    luma = np.round(64 + 876 * to_signal(light, transfer)).astype(np.uint16)
+    picture = np.full((96, 160), 512, np.uint16)
+    picture[:64] = np.repeat(luma, 16)
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        stream = container.add_stream(
+            "libx265", rate=10, options={"x265-params": "lossless=1:log-level=0"}
+        )
+        stream.height, stream.width, stream.pix_fmt = 64, 160, "yuv420p10le"
+        codec = stream.codec_context
+        codec.color_primaries, codec.color_trc, codec.colorspace, codec.color_range = (
+            9,
+            transfer,
+            9,
+            1,
+        )
+        frame = av.VideoFrame.from_ndarray(picture, "yuv420p10le")
+        container.mux([*stream.encode(frame), *stream.encode()])
+    clip = open_clip(tmp_path / "a.mkv")
+    (note,) = clip.notes
+    assert "HDR (PQ)" in note if transfer == 16 else "HDR (HLG)" in note
+    assert (clip.color.primaries, clip.color.transfer) == (1, 13)
+    (frame,) = clip.frames()
+    gray = frame.pixels[32, 8::16].astype(int)
+    assert (np.ptp(gray, axis=1) <= 1).all()
+    relative = light[:6] / 203
+    expected = np.where(
+        relative < 0.0031308, 12.92 * relative, 1.055 * relative ** (1 / 2.4) - 0.055
+    )
+    assert abs(gray[:6, 0] - 255 * expected).max() <= 2
+    assert gray[-1, 0] == 255
+    assert (np.diff(gray[:, 0]) > 0).all()
+
+
+def test_bright_colors_keep_their_hue():
+    """Red, green and blue are compressed alike, and primaries are BT.2020's: BT.2087's matrix."""
+    light = np.array([[110, 80, 70], [400, 400, 400]])
+    signal = np.round(65535 * to_signal(light, 16)).astype(np.uint16)[None]
+    ((red, gray),) = hdr.to_srgb(signal, 16, 1) / 255
+    linear = ((red + 0.055) / 1.055) ** 2.4
+    np.testing.assert_allclose(linear / linear[0], light[0] / 110, rtol=0.02)
+    ((same, gray),) = hdr.to_srgb(signal, 16, 9) / 255
+    linear = ((same + 0.055) / 1.055) ** 2.4
+    back = [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]] @ linear
+    np.testing.assert_allclose(back / back[0], light[0] / 110, rtol=0.02)
+    assert np.ptp(gray) < 0.01
+
+
+def test_interlaced_clips_are_deinterlaced_with_a_word(tmp_path):
+    """Without the combs that two moments in the rows of one frame make of what moves."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        options = {"x264-params": "interlaced=1:tff=1", "bf": "0", "crf": "8"}
+        stream = container.add_stream("libx264", rate=25, options=options)
+        stream.height, stream.width, stream.pix_fmt = 64, 96, "yuv420p"
+        for i in range(8):
+            picture = np.full((64, 96, 3), 40, np.uint8)
+            for field in (0, 1):
+                x = 8 * i + 4 * field
+                picture[field::2, x : x + 16] = 230
+            container.mux(stream.encode(yuv(picture)))
+        container.mux(stream.encode())
+    clip = open_clip(tmp_path / "a.mp4")
+    assert [note.partition(": ")[2] for note in clip.notes] == ["interlaced, and is deinterlaced"]
+    frames = list(clip.frames())
+    assert [frame.pts * clip.time_base for frame in frames] == [Fraction(i, 25) for i in range(8)]
+    assert [frame.duration * clip.time_base for frame in frames] == [Fraction(1, 25)] * 8
+    for frame in frames:
+        rows = frame.pixels[8:-8, :, 1].astype(int)
+        assert abs(np.diff(rows, axis=0)).mean() < 4  # 16 in the frames as they are stored
+        assert rows.max() > 200
+
+
+@pytest.mark.parametrize("size", [50, 51])
+def test_sizes_that_are_ours_to_choose_are_even(tmp_path, size):
+    (tmp_path / "frames").mkdir()
+    pixels = patches(64, 86)
+    Image.fromarray(pixels).save(tmp_path / "frames/1.png")
+    Image.fromarray(pixels).save(
+        tmp_path / "a.gif", save_all=True, append_images=[Image.new("RGB", (86, 64))]
+    )
+    make_clip(tmp_path / "a.mp4", [pixels] * 2)
+    for name in ("frames", "a.gif", "a.mp4"):
+        clip = open_clip(tmp_path / name, size=size)
+        assert clip.size == (50, 66 if size == 50 else 68)
+        assert {frame.pixels.shape for frame in clip.frames()} == {(*clip.size, 3)}
+        with writing(tmp_path / "b.mp4", clip) as write:
+            write(next(clip.frames()))
+        with av.open(str(tmp_path / "b.mp4")) as container:
+            assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+@pytest.mark.parametrize("aspect", [Fraction(16, 11), Fraction(3, 4)])
+def test_pixels_that_are_not_square_become_so_where_no_others_exist(tmp_path, aspect):
+    source = tmp_path / "a.mkv"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        container.mux([*stream.encode(yuv(patches())), *stream.encode()])
+    expected = (HEIGHT, 140) if aspect > 1 else (85, WIDTH)
+    for name, suffix in (("b", ".png"), ("b.gif", "")):
+        copy(source, tmp_path / name, frame_suffix=suffix)
+        assert open_clip(tmp_path / name).size == expected
+    frame = next(open_clip(tmp_path / "b").frames())
+    assert abs(middles(frame.pixels) - middles(patches())).max() <= 3
+    copy(source, tmp_path / "b.mp4")
+    assert open_clip(tmp_path / "b.mp4").pixel_aspect == aspect
+
+
 @given(st.integers(17, 60), st.integers(17, 60), st.sampled_from([".mp4", ".webm", ".gif"]))
 @settings(max_examples=25, deadline=None)
 def test_any_size_is_kept(tmp_path_factory, height, width, suffix):
@@ -295,6 +419,81 @@ def test_sound_is_copied_or_encoded_anew_with_a_word(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(
+    ("layout", "rate", "used"),
+    [("5.1(side)", 48000, "5.1"), ("hexagonal", 48000, "stereo"), ("stereo", 44100, "stereo")],
+)
+def test_sound_that_an_encoder_refuses_is_mixed_down_with_a_word(tmp_path, layout, rate, used):
+    source, target = tmp_path / "a.mkv", tmp_path / "b.webm"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.height, stream.width, stream.pix_fmt = HEIGHT, WIDTH, "yuv420p"
+        track = container.add_stream("flac", rate=rate)
+        track.layout = layout
+        wave = np.sin(np.arange(rate // 2) / 20) * 8000
+        wave = np.repeat(wave.astype(np.int16), track.layout.nb_channels)[None]
+        wave = av.AudioFrame.from_ndarray(wave, "s16", layout)
+        wave.sample_rate = rate
+        resampler = av.AudioResampler("s16", track.layout, rate, frame_size=4608)
+        for piece in [*resampler.resample(wave), *resampler.resample(None)]:
+            container.mux(track.encode(piece))
+        container.mux([packet for packet in track.encode() if packet.size])
+        container.mux([*stream.encode(yuv(patches())), *stream.encode()])
+    mixed = f", mixed from {layout} to {used}" if used != layout else ""
+    assert copy(source, target) == [f"{target}: sound encoded anew, flac as opus{mixed}"]
+    with av.open(str(target)) as container:
+        frames = list(container.decode(audio=0))
+    assert frames[0].layout.name == used
+    assert sum(frame.samples for frame in frames) / 48000 == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_the_output_refuses_is_not_blamed_on_the_source(tmp_path):
+    clip = open_clip(make_clip(tmp_path / "a.mp4", pan(), sound="aac"))
+
+    def run_out_of_room():
+        with writing(tmp_path / "b.mp4", clip) as write:
+            write(next(clip.frames()))
+            raise av.error.OSError(28, "No space left on device")
+
+    with pytest.raises(VideoError, match=r"b\.mp4: cannot be written \(No space left on device\)"):
+        run_out_of_room()
+    assert names(tmp_path) == ["a.mp4"]
+
+
+def joined(path, parts, *, sound, renumbered):
+    """The bytes of several transport streams, one behind the other, as some recorders leave them."""
+    data = bytearray()
+    for part in range(parts):
+        data += make_clip(path.with_stem(f"part{part}"), pan(10), sound=sound).read_bytes()
+    counters = {}
+    for at in range(0, len(data), 188) if renumbered else ():  # packets, each with its counter
+        channel = (data[at + 1] & 0x1F) << 8 | data[at + 2]
+        counters[channel] = (counters.get(channel, -1) + bool(data[at + 3] & 0x10)) % 16
+        data[at + 3] = data[at + 3] & 0xF0 | counters[channel]
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("sound", [None, "mp2"])
+@pytest.mark.parametrize("renumbered", [False, True])
+def test_joined_transport_streams_go_on_over_the_joint(tmp_path, sound, renumbered):
+    source = joined(tmp_path / "a.ts", 3, sound=sound, renumbered=renumbered)
+    target = tmp_path / "b.mp4"
+    copy(source, target)
+    starts = np.array([start for start, _ in seconds(target)])
+    assert len(starts) == 30
+    assert (abs(np.diff(starts) - 0.1) < 0.06).all()  # sound may be a little longer than pictures
+    damaged = [note for note in open_clip(source).notes if "damaged packets: " in note]
+    assert len(damaged) == (0 if renumbered else 1)
+    if sound:
+        times = np.array([float(p.pts * p.time_base) for p in sound_of(target)[1]])
+        assert (np.diff(times) > 0).all()
+        # Each part's sound begins where its pictures do.
+        for number in (10, 20):
+            assert abs(times - starts[number]).min() < 0.05
+        assert times[-1] == pytest.approx(starts[-1] + 0.1, abs=0.1)
+
+
 def test_clocks_that_begin_anywhere_begin_at_zero(tmp_path):
     """As a broadcast's do: sound and frames move together."""
     options = {"output_ts_offset": "1000"}
@@ -377,6 +576,55 @@ def test_folders_are_read_in_natural_order_and_written_numbered(folder, run, sty
     Path("out/frames_stylized_waves/mine.txt").touch()
     assert "holds other files" in run(*both, "--overwrite")[2]
     assert Path("out/frames_stylized_waves/mine.txt").exists()
+
+
+def test_only_folders_of_frames_are_replaced_and_frames_are_whole_throughout(folder, monkeypatch):
+    """A photograph named after its day is no frame of ours, though its name is a number too."""
+    make_clip("a.mp4", pan(2))
+    for stranger in ("20240101.jpg", "000002.png", "000001.png/x.png"):
+        Path("out", stranger).parent.mkdir(parents=True)
+        Path("out", stranger).touch()
+        with pytest.raises(VideoError, match="holds other files than frames"):
+            copy("a.mp4", "out", frame_suffix=".png")
+        assert Path("out", stranger).exists()
+        shutil.rmtree("out")
+    copy("a.mp4", "out", frame_suffix=".png")
+    before = Path("out/000001.png").read_bytes()
+    with monkeypatch.context() as patch:  # the last step fails
+        rename = Path.rename
+
+        def fail(path, target):
+            if target == Path("out") and not path.name.endswith(".old"):
+                raise OSError(28, "No space left on device")
+            return rename(path, target)
+
+        patch.setattr(Path, "rename", fail)
+        with pytest.raises(VideoError, match=r"out: cannot be written \(No space left"):
+            copy("a.mp4", "out", frame_suffix=".jpg")
+    assert names("out") == ["000001.png", "000002.png"]
+    assert Path("out/000001.png").read_bytes() == before
+    copy("a.mp4", "out", frame_suffix=".jpg")
+    assert names("out") == ["000001.jpg", "000002.jpg"]
+    assert names() == ["a.mp4", "out"]
+
+
+@pytest.mark.parametrize("name", ["out", "b.mp4", "b.gif", "b.avi"])
+def test_nothing_is_written_without_frames_or_in_unknown_formats(folder, name):
+    clip = open_clip(make_clip("a.mp4", pan(2)))
+    with (
+        pytest.raises(VideoError, match="clips are written as" if name == "b.avi" else "cannot be"),
+        writing(Path(name), clip, frame_suffix=".png" if name == "out" else ""),
+    ):
+        pass
+    assert names() == ["a.mp4"]
+
+
+def test_several_pages_or_views_are_no_clip(tmp_path):
+    pages = [Image.fromarray(patches()), Image.new("RGB", (WIDTH, HEIGHT))]
+    for name in ("a.tif", "a.mpo"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:])
+        with pytest.raises(VideoError, match="a still picture, not a clip"):
+            open_clip(tmp_path / name)
 
 
 # The command

@@ -90,6 +90,8 @@ class ClipRun:
             except PictureError as error:
                 self._report.content_failed(content, own, error)
                 continue
+            for text in clip.notes:
+                _note(text)
             for job in own:
                 if styles.are_ready(job):
                     yield job, clip
@@ -117,7 +119,7 @@ class ClipRun:
             clip,
             frame_suffix=self._frame_suffix(job.content),
             quality=options.quality,
-            note=lambda text: print(f"note: {text}", file=sys.stderr),
+            note=_note,
         ) as write:
             stylize_clip(
                 clip,
@@ -153,6 +155,10 @@ class ClipRun:
         if options.format:
             return "" if f".{options.format}" in WRITABLE else f".{options.format}"
         return ".png" if source.path.is_dir() else ""
+
+
+def _note(text: str) -> None:
+    print(f"note: {text}", file=sys.stderr)
 
 
 @contextmanager

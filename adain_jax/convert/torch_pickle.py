@@ -130,7 +130,7 @@ class _Unpickler(pickle.Unpickler):
         start = file.tell()
         for opcode, argument, _ in pickletools.genops(file):
             # Python makes room for as many values as the number that a value is stored under.
-            if opcode.name.endswith("PUT") and argument > _MAX_VALUES:
+            if opcode.name.endswith("PUT") and int(argument or 0) > _MAX_VALUES:
                 raise ConversionError(f"holds more than {_MAX_VALUES} values, and is refused", path)
         file.seek(start)
         self.storages: dict[str, _Storage] = {}

@@ -10,6 +10,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from jaxtyping import Int, UInt8
 
 from adain_jax.images.dtypes import to_float
+from adain_jax.video import hdr
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 
@@ -17,7 +18,6 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 _MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 _BT709, _BT601 = 1, 6
 _SRGB_TRANSFER = 13
-_UNSPECIFIED = 2
 
 # libswscale's fast defaults are off by several levels, and shift chroma.
 _EXACT = (
@@ -42,6 +42,11 @@ class Color:
     primaries: int = _BT709
     transfer: int = _SRGB_TRANSFER
 
+    @property
+    def is_hdr(self) -> bool:
+        """Whether the colors are coded for brighter displays than sRGB's."""
+        return self.transfer in hdr.NAMES
+
     @staticmethod
     def of_pictures(height: int, width: int) -> "Color":
         """sRGB, with the YUV matrix that players assume by default for this size in pixels."""
@@ -51,7 +56,7 @@ class Color:
     def of_frame(frame: VideoFrame) -> "Color":
         """The color of a frame; an unspecified matrix becomes the one that players assume."""
         usual = Color.of_pictures(frame.height, frame.width)
-        if frame.format.is_rgb:
+        if frame.format.is_rgb and frame.color_trc not in hdr.NAMES:
             return usual
         matrix = frame.colorspace if frame.colorspace in _MATRICES else usual.matrix
         return Color(matrix, frame.color_primaries, frame.color_trc)
@@ -60,18 +65,20 @@ class Color:
 def to_rgb(frame: VideoFrame, color: Color, converter: VideoReformatter) -> Pixels:
     """Converts a decoded frame to uint8 (h, w, 3), RGB in 0..255.
 
-    Transparency is laid on white. The frame is not turned, see `upright`.
+    Transparency is laid on white, and HDR mapped to sRGB. The frame is not turned, see `upright`.
     """
     full = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
     transparent = any(component.is_alpha for component in frame.format.components)
     rgb = converter.reformat(
         frame,
-        format="rgba" if transparent else "rgb24",
+        format="rgb48" if color.is_hdr else "rgba" if transparent else "rgb24",
         src_colorspace=_MATRICES[color.matrix],
         src_color_range=ColorRange.JPEG if full or frame.format.is_rgb else ColorRange.MPEG,
         dst_color_range=ColorRange.JPEG,
         interpolation=_EXACT,
     ).to_ndarray()
+    if color.is_hdr:
+        return hdr.to_srgb(rgb, color.transfer, color.primaries)
     if transparent:
         opacity = to_float(rgb[..., 3:])
         rgb = (rgb[..., :3] * opacity + 255 * (1 - opacity) + 0.5).astype(np.uint8)

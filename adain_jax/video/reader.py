@@ -1,16 +1,18 @@
 """Reading clips frame by frame, never more than one frame at a time."""
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.filter import Graph
 from av.stream import Disposition
 from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
@@ -28,6 +30,7 @@ from adain_jax.images import (
     reading_settings,
     resized,
 )
+from adain_jax.video import hdr
 from adain_jax.video.color import (
     Color,
     Pixels,
@@ -36,6 +39,7 @@ from adain_jax.video.color import (
     turns_sideways,
     upright,
 )
+from adain_jax.video.timeline import JUMPING, Clock, Joints
 
 # Local files only, and only containers that hold their frames themselves: no playlists.
 _SAFE = {
@@ -44,6 +48,9 @@ _SAFE = {
 }
 _CUT_OFF = 0.5  # seconds by which a file may be shorter than it says
 _MILLISECONDS = Fraction(1, 1000)
+_FIRST_ONES = 10  # frames that are looked at beforehand: interlaced clips may begin with others
+_LONGEST_PIXEL = 4  # times its other side; what is longer is no camera's, but an error
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in other formats, several pictures are no clip
 
 
 class VideoError(PictureError):
@@ -78,12 +85,14 @@ class Clip:
         color: how its colors are coded.
         frames: opens the clip and returns an iterator over its frames in order of time, which
             raises `VideoError` or `PictureError` if the clip cannot be read to its end.
-        pixel_aspect: width of a pixel divided by its height.
+        pixel_aspect: width of a pixel divided by its height, 1/4 to 4.
         audio: whether the file has sound.
         start: the time in seconds, on the file's own clock, at which its sound or frames begin
             (broadcasts begin at any time); frame times are counted from there.
         loop: how often an animation is repeated; 0 is forever, None is not at all.
         last_duration: the duration of the last frame in units of `time_base`, if known in advance.
+        offsets: what is added to the times of the file's parts, see `adain_jax.video.timeline.Clock`.
+        notes: one line of text for everything that is not kept as it is in the file.
     """
 
     path: Path
@@ -98,6 +107,8 @@ class Clip:
     start: Fraction = Fraction(0)
     loop: int | None = 0
     last_duration: int | None = None
+    offsets: Sequence[Fraction] = (Fraction(0),)
+    notes: Sequence[str] = ()
 
 
 def open_clip(
@@ -107,7 +118,8 @@ def open_clip(
 
     Args:
         path: a file or a folder; the frames in a folder are ordered by name, frame2 before frame10.
-        size: shorter side of the frames in pixels, keeping the aspect ratio; 0 keeps the size.
+        size: shorter side of the frames in pixels, keeping the aspect ratio, each side even; 0
+            keeps the size.
         max_pixels: refuse frames with more pixels, stored or resized.
         fps: frames per second of a folder, greater than 0.
 
@@ -131,7 +143,8 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
     Raises:
         VideoError: the file is missing, damaged, or not a video that can be read. FFmpeg's errors
-            and `ValueError`, raised while the file is open, become `VideoError` too.
+            and `ValueError`, raised while the file is open, become `VideoError` too: nothing but
+            reading may be done meanwhile.
     """
     what = "not a video that can be read"
     try:
@@ -146,43 +159,56 @@ def opened(path: Path) -> Iterator[InputContainer]:
 
 
 def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
+    notes = []
     with opened(path) as container:
-        count = _count_frames(container, path)
+        count, offsets, damaged = _survey(container, path)
+        if damaged:
+            notes.append(f"{path}: damaged packets: {damaged}; recordings of broadcasts have such")
     with opened(path) as container:
         stream = _video_stream(container, path)
         stored = (stream.codec_context.width, stream.codec_context.height)
         resized(stored, size, path, max_pixels)  # before anything is decoded
-        first = next(_decode(container, stream), None)
-        if first is None:
+        first_ones = list(islice(_decode(container, stream, path), _FIRST_ONES))
+        if not first_ones:
             raise VideoError("no frames", path)
+        first = first_ones[0]
+        interlaced = any(frame.interlaced_frame for frame in first_ones)
         matrix = display_matrix(first)
         shown = (first.width, first.height)
         aspect = stream.sample_aspect_ratio or Fraction(1)
+        if not 1 / _LONGEST_PIXEL <= aspect <= _LONGEST_PIXEL:
+            aspect = Fraction(1)
         if turns_sideways(matrix):
             shown, aspect = shown[::-1], 1 / aspect
-        width, height = resized(shown, size, path, max_pixels)
+        width, height = _target(shown, size, path, max_pixels)
         color = Color.of_frame(first)
         time_base = stream.time_base or Fraction(1, 90000)
         rate = stream.average_rate or stream.guessed_rate or Fraction(25)
         audio = bool(container.streams.audio)
         start = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
+    if interlaced:
+        notes.append(f"{path}: interlaced, and is deinterlaced")
+    if color.is_hdr:
+        notes.append(f"{path}: HDR ({hdr.NAMES[color.transfer]}), tone-mapped to BT.709 in 8 bits")
 
     def frames() -> Iterator[Frame]:
-        converter = VideoReformatter()
-        usual, zero = max(1, round(1 / (rate * time_base))), round(start / time_base)
+        converter, clock = VideoReformatter(), Clock(offsets)
+        usual = max(1, round(1 / (rate * time_base)))
         last = None
         with opened(path) as container:
-            for frame in _decode(container, _video_stream(container, path)):
-                if (frame.width, frame.height) != (first.width, first.height):
-                    raise VideoError("the frames change their size", path)
+            stream = _video_stream(container, path)
+            decoded = _decode(container, stream, path)
+            for frame in _deinterlaced(decoded, stream) if interlaced else decoded:
+                unit = frame.time_base or time_base
                 if frame.pts is None:
                     pts = last.pts + last.duration if last else 0
                 else:
-                    pts = frame.pts - zero
+                    pts = round((clock(frame.pts * unit) - start) / time_base)
                 if last:  # encoders accept increasing times only
                     pts = max(pts, last.pts + 1)
+                duration = round((frame.duration or 0) * unit / time_base) or usual
                 pixels = upright(to_rgb(frame, color, converter), matrix)
-                last = Frame(_resize(pixels, (width, height)), pts, frame.duration or usual)
+                last = Frame(resize(pixels, (width, height)), pts, duration)
                 yield last
 
     return Clip(
@@ -191,11 +217,13 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         count,
         time_base,
         rate,
-        color,
+        Color.of_pictures(height, width) if color.is_hdr else color,
         frames,
         pixel_aspect=aspect,
         audio=audio,
         start=start,
+        offsets=offsets,
+        notes=notes,
     )
 
 
@@ -206,25 +234,55 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     raise VideoError("no video in this file", path)
 
 
-def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream, path: Path) -> Iterator[av.VideoFrame]:
     stream.thread_type = "AUTO"
-    yield from container.decode(stream)
+    size = None
+    for frame in container.decode(stream):
+        size = size or (frame.width, frame.height)
+        if (frame.width, frame.height) != size:
+            raise VideoError("the frames change their size", path)
+        yield frame
 
 
-def _count_frames(container: InputContainer, path: Path) -> int:
-    """Reads the whole file undecoded, so that a truncated one fails at once, not after hours."""
+def _deinterlaced(frames: Iterable[av.VideoFrame], stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Makes one frame of each that is interlaced; the others stay as they are."""
+    graph = Graph()
+    graph.link_nodes(
+        graph.add_buffer(template=stream),
+        graph.add("bwdif", "mode=send_frame:deint=interlaced"),
+        graph.add("buffersink"),
+    ).configure()
+    for frame in chain(frames, [None]):
+        graph.vpush(frame)
+        with suppress(av.error.BlockingIOError, av.error.EOFError):
+            while True:
+                yield graph.vpull()
+
+
+def _survey(container: InputContainer, path: Path) -> tuple[int, list[Fraction], int]:
+    """Reads the whole file undecoded, so that a truncated one fails at once, not after hours.
+
+    Returns:
+        The number of frames; the offsets of the file's parts, see `Clock`; and how many packets are
+        damaged, where that is usual.
+    """
     stream = _video_stream(container, path)
-    count, end = 0, 0.0
+    is_broadcast = not JUMPING.isdisjoint(container.format.name.split(","))
+    joints, count, damaged, end = Joints(), 0, 0, 0.0
     for packet in container.demux():
-        if packet.is_corrupt:
+        if packet.is_corrupt and not is_broadcast:
             raise VideoError(f"damaged or cut off after {end:.1f} s", path)
+        damaged += packet.is_corrupt
         if packet.pts is not None and packet.time_base:
-            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+            shown, duration = (x * packet.time_base for x in (packet.pts, packet.duration or 0))
+            end = max(end, float(shown + duration))
+            if is_broadcast and packet.dts is not None:
+                joints.add(packet.stream.index, packet.dts * packet.time_base, shown, duration)
         count += packet.stream is stream and packet.size > 0 and not packet.is_discard
     start, promised = ((x or 0) / av.time_base for x in (container.start_time, container.duration))
     if end - min(start, 0) < promised - _CUT_OFF:
         raise VideoError(f"cut off after {end:.1f} of {promised:.1f} s", path)
-    return count
+    return count, joints.offsets(), damaged
 
 
 # Animations and folders
@@ -233,25 +291,20 @@ def _count_frames(container: InputContainer, path: Path) -> int:
 def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
     def images() -> Iterator[tuple[Image.Image, int]]:
         """Each picture with its duration in milliseconds."""
-        try:
-            with open_image(path, path) as image:
+        with _pictures_of(path) as image:
+            for index in range(getattr(image, "n_frames", 1)):
                 with reading_settings():
-                    count = getattr(image, "n_frames", 1)
-                for index in range(count):
-                    with reading_settings():
-                        image.seek(index)
-                        image.load()
-                    duration = round(image.info.get("duration", 0))
-                    yield image, duration if duration > 10 else 100  # as browsers do
-        except PictureError:
-            raise
-        except Exception as error:  # decoders fail in their own ways on damaged files
-            raise VideoError(f"damaged picture ({error})", path) from error
+                    image.seek(index)
+                    image.load()
+                duration = round(image.info.get("duration", 0))
+                yield image, duration if duration > 10 else 100  # as browsers do
 
-    with reading_settings(), open_image(path, path) as image:
-        if image.format != "GIF" and not getattr(image, "is_animated", False):
+    with reading_settings(), _pictures_of(path) as image:
+        if image.format not in _ANIMATED or not (
+            image.format == "GIF" or getattr(image, "is_animated", False)
+        ):
             raise VideoError("a still picture, not a clip", path)
-        target = resized(image.size, size, path, max_pixels)
+        target = _target(image.size, size, path, max_pixels)
     loops, durations = zip(
         *((i.info.get("loop"), duration) for i, duration in images()), strict=True
     )
@@ -260,7 +313,7 @@ def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
         pts = 0
         for image, duration in images():
             pixels = np.asarray(on_white(image.convert("RGBA")))
-            yield Frame(_resize(pixels, target), pts, duration)
+            yield Frame(resize(pixels, target), pts, duration)
             pts += duration
 
     return Clip(
@@ -276,23 +329,36 @@ def _open_animation(path: Path, size: int, max_pixels: int) -> Clip:
     )
 
 
+@contextmanager
+def _pictures_of(path: Path) -> Iterator[Image.Image]:
+    """An open animation; whatever goes wrong in reading it becomes a `VideoError`."""
+    try:
+        with open_image(path, path) as image:
+            yield image
+    except PictureError:
+        raise
+    except Exception as error:  # decoders fail in their own ways on damaged files
+        raise VideoError(f"damaged picture ({' '.join(str(error).split())})", path) from error
+
+
 def _open_folder(path: Path, size: int, max_pixels: int, fps: float) -> Clip:
     paths = sorted(find_pictures(path), key=_natural)
     if not paths:
         raise VideoError("no picture in this folder", path)
     reading: dict[str, Any] = {"size": size, "max_pixels": max_pixels}
-    height, width = picture_size(paths[0], **reading)
+    first = picture_size(paths[0], **reading)
     for other in paths[1:]:
-        if picture_size(other, **reading) != (height, width):
-            raise VideoError(f"not {width} x {height} pixels, as {paths[0].name} is", other)
+        if picture_size(other, **reading) != first:
+            raise VideoError(f"not {first[1]} x {first[0]} pixels, as {paths[0].name} is", other)
+    height, width = (_even(side) for side in first) if size else first
     rate = Fraction(fps).limit_denominator(1001)
 
     def frames() -> Iterator[Frame]:
         for index, picture in enumerate(paths):
             pixels = np.asarray(load_image(picture, **reading))
-            if pixels.shape[:2] != (height, width):
+            if pixels.shape[:2] != first:
                 raise VideoError("changed while it was used", picture)
-            yield Frame(pixels, index, 1)
+            yield Frame(pixels[:height, :width], index, 1)
 
     color = Color.of_pictures(height, width)
     return Clip(path, (height, width), len(paths), 1 / rate, rate, color, frames, last_duration=1)
@@ -304,7 +370,18 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part) if part.isdecimal() else 0, part) for part in parts]
 
 
-def _resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+def _target(shown: tuple[int, int], shorter: int, path: Path, max_pixels: int) -> tuple[int, int]:
+    """Like `resized`, but even where the size is ours to choose: players want half-size chroma."""
+    width, height = resized(shown, shorter, path, max_pixels)
+    return (_even(width), _even(height)) if shorter else (width, height)
+
+
+def _even(side: int) -> int:
+    return side - side % 2 or side
+
+
+def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resizes a frame, uint8 (h, w, 3), to a width and a height."""
     if size == (pixels.shape[1], pixels.shape[0]):
         return pixels
     return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.LANCZOS))

@@ -1,10 +1,10 @@
 """Writing clips frame by frame: videos with their sound, GIFs, folders of numbered pictures."""
 
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from adain_jax.images import save_picture
 from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
 from adain_jax.video.formats import CONTAINERS
-from adain_jax.video.reader import Clip, Frame, VideoError
+from adain_jax.video.reader import Clip, Frame, VideoError, resize
 
 Write = Callable[[Frame], None]
 
@@ -37,7 +37,8 @@ def writing(
 
     The output appears at `path` when the context ends without an error; otherwise nothing is left
     of it. Frame rate, times, pixel aspect ratio, color space, loops and sound are taken from
-    `clip`, as far as the format has them. A GIF has at most 50 frames per second; further ones are
+    `clip`, as far as the format has them; pictures and GIFs, whose pixels are square, are widened or
+    heightened instead. A GIF has at most 50 frames per second; further ones are
     dropped.
 
     Args:
@@ -49,20 +50,35 @@ def writing(
         note: called with one line of text for everything that cannot be kept as it is.
 
     Raises:
-        VideoError: the output cannot be written, no frame was written to a video or GIF, or the
-            folder holds other files than frames.
+        VideoError: the output cannot be written, no frame was written, clips are not written to
+            files of this suffix, or the folder holds other files than frames.
         PictureError: a numbered picture cannot be written.
     """
-    if frame_suffix:
-        writer = _writing_folder(path, frame_suffix, quality)
-    elif path.suffix.lower() == ".gif":
-        writer = _writing_gif(path, clip)
+    suffix = path.suffix.lower()
+    if frame_suffix or suffix == ".gif":
+        if clip.audio:
+            note(f"{path}: without the sound of {clip.path}, there is no place for it")
+        size = _size_of_square_pixels(clip)
+        writer = (
+            _writing_folder(path, frame_suffix, quality)
+            if frame_suffix
+            else _writing_gif(path, replace(clip, size=size))
+        )
+        with writer as write:
+            yield lambda frame: write(replace(frame, pixels=resize(frame.pixels, size[::-1])))
+    elif suffix in CONTAINERS:
+        with _writing_video(path, clip, quality, note) as write:
+            yield write
     else:
-        writer = _writing_video(path, clip, quality, note)
-    if clip.audio and (frame_suffix or path.suffix.lower() == ".gif"):
-        note(f"{path}: without the sound of {clip.path}, there is no place for it")
-    with writer as write:
-        yield write
+        raise VideoError(f"clips are written as {', '.join(sorted(CONTAINERS))}", path)
+
+
+def _size_of_square_pixels(clip: Clip) -> tuple[int, int]:
+    """Height and width of frames that look like the clip's where every pixel is a square."""
+    height, width = clip.size
+    if clip.pixel_aspect > 1:
+        return height, round(width * clip.pixel_aspect)
+    return round(height / clip.pixel_aspect), width
 
 
 @contextmanager
@@ -151,27 +167,45 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
 
 @contextmanager
 def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
-    strangers = [p for p in path.glob("*") if not re.fullmatch(r"\d{6,}\.\w+", p.name)]
-    if strangers:
-        raise VideoError("holds other files than frames; move them or it away", path)
-    folder = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
+    _check_holds_frames_only(path)
+    mark = f"{path.name[:40]}.{secrets.token_hex(4)}"
+    folder, replaced = path.with_name(f".{mark}"), path.with_name(f".{mark}.old")
     count = 0
 
     def write(frame: Frame) -> None:
         nonlocal count
         count += 1
-        save_picture(frame.pixels, folder / f"{count:06}{suffix}", quality=quality)
+        save_picture(frame.pixels, folder / _frame_name(count, suffix), quality=quality)
 
     try:
         folder.mkdir()
         yield write
+        if not count:
+            raise VideoError("cannot be written (no frames)", path)
+        # The old frames go last: whatever happens, one of the two is whole.
         if path.exists():
-            shutil.rmtree(path)
-        folder.replace(path)
+            path.rename(replaced)
+        folder.rename(path)
+        shutil.rmtree(replaced, ignore_errors=True)
     except OSError as error:
         raise VideoError(f"cannot be written ({error.strerror})", path) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if replaced.exists() and not path.exists():
+            replaced.rename(path)
+
+
+def _check_holds_frames_only(path: Path) -> None:
+    """Whatever is not numbered from 1, as frames are written, is somebody's own."""
+    found = {each.name: each for each in path.glob("*")}
+    suffix = next((each.suffix for each in found.values()), "")
+    frames = {_frame_name(number, suffix) for number in range(1, len(found) + 1)}
+    if found.keys() != frames or any(each.is_dir() for each in found.values()):
+        raise VideoError("holds other files than frames; move them or it away", path)
+
+
+def _frame_name(number: int, suffix: str) -> str:
+    return f"{number:06}{suffix}"
 
 
 @contextmanager
@@ -187,3 +221,5 @@ def _created(
             yield output
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"cannot be written ({error.strerror})", path) from error
+    except ValueError as error:  # PyAV's own checks
+        raise VideoError(f"cannot be written ({error})", path) from error
