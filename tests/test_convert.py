@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import pickle
 import re
 import zipfile
@@ -229,6 +230,26 @@ def test_a_network_is_found_wherever_a_checkpoint_keeps_it(tmp_path, decoder, ne
     state = nest(foreign.numbered(decoder, foreign.SEQUENTIAL_DECODER))
     foreign.write_zip_pth(tmp_path / "a.pth", state)
     assert assert_converted(tmp_path / "a.pth", decoder).kind == "vgg19-decoder"
+
+
+def test_bfloat16_in_safetensors(tmp_path, decoder):
+    state = foreign.numbered(decoder, foreign.SEQUENTIAL_DECODER)
+    upper = {key: (array.view(np.uint32) >> 16).astype("<u2") for key, array in state.items()}
+    header, data = {}, b""
+    for key, array in upper.items():
+        place = [len(data), len(data) + array.nbytes]
+        header[key] = {"dtype": "BF16", "shape": array.shape, "data_offsets": place}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    (tmp_path / "a.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + data)
+    exact = {
+        name: {
+            part: (array.view(np.uint32) & 0xFFFF0000).view(np.float32)
+            for part, array in parts.items()
+        }
+        for name, parts in decoder.items()
+    }
+    assert_converted(tmp_path / "a.safetensors", exact)
 
 
 def test_several_networks_in_a_file_are_named(tmp_path, encoder, decoder):

@@ -588,6 +588,10 @@ def test_only_folders_of_frames_are_replaced_and_frames_are_whole_throughout(fol
             copy("a.mp4", "out", frame_suffix=".png")
         assert Path("out", stranger).exists()
         shutil.rmtree("out")
+    Path("out").touch()
+    with pytest.raises(VideoError, match="is a file"):
+        copy("a.mp4", "out", frame_suffix=".png")
+    Path("out").unlink()
     copy("a.mp4", "out", frame_suffix=".png")
     before = Path("out/000001.png").read_bytes()
     with monkeypatch.context() as patch:  # the last step fails

@@ -2,8 +2,9 @@
 
 import hashlib
 import io
-import json
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ _MAX_BYTES = (
 )  # far above VGG19 with its classifier, far below what a few bytes can stand for
 _MAX_ARRAYS = 5000
 _KERAS_WEIGHTS = "model.weights.h5"  # in the zip file that Keras 3 calls .keras
+_SAFETENSORS: dict[str, Callable[[bytes], np.ndarray]] = {
+    **{
+        name: partial(np.frombuffer, dtype=f"<f{int(name[1:]) // 8}")
+        for name in ("F16", "F32", "F64")
+    },
+    "BF16": torch_pickle.from_bfloat16,
+}
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
@@ -98,12 +106,15 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+    from safetensors import SafetensorError, deserialize
 
     try:
-        return load(path.read_bytes())
-    except (SafetensorError, ValueError, KeyError, json.JSONDecodeError) as error:
+        return {
+            name: _SAFETENSORS[view["dtype"]](view["data"]).reshape(view["shape"])
+            for name, view in deserialize(path.read_bytes())
+            if view["dtype"] in _SAFETENSORS
+        }
+    except (SafetensorError, ValueError, KeyError) as error:
         raise ConversionError(f"not a readable .safetensors file ({error})", path) from error
 
 

@@ -47,8 +47,8 @@ class _StorageType:
         return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
 
     def decode(self, data: bytes) -> np.ndarray:
-        if _DTYPES[self.name] == "bfloat16":  # the upper half of a float32
-            return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
+        if _DTYPES[self.name] == "bfloat16":
+            return from_bfloat16(data)
         return np.frombuffer(data, _DTYPES[self.name])
 
 
@@ -155,6 +155,11 @@ class _Unpickler(pickle.Unpickler):
         if tag != "storage" or not isinstance(kind, _StorageType) or not isinstance(numel, int):
             raise ConversionError(f"refers to {pid!r}, which is no storage", self.path)
         return self.storages.setdefault(str(key), _Storage(str(key), kind, numel))
+
+
+def from_bfloat16(data: bytes) -> np.ndarray:
+    """Values of 16 bits, each the upper half of a float32, as float32."""
+    return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
 
 
 def _rebuild_tensor(

@@ -16,6 +16,7 @@ _BT2020_TO_BT709 = np.array(
     [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
 )
 _BT709 = 1  # primaries
+_PIXELS_AT_ONCE = 1 << 18  # keeps memory small, and in the caches
 
 
 def to_srgb(
@@ -34,6 +35,14 @@ def to_srgb(
     Returns:
         RGB in 0..255.
     """
+    result = np.empty(signal.shape, np.uint8)
+    rows = max(1, _PIXELS_AT_ONCE // signal.shape[1])
+    for top in range(0, len(signal), rows):
+        result[top : top + rows] = _to_srgb(signal[top : top + rows], transfer, primaries)
+    return result
+
+
+def _to_srgb(signal: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
     light = _LIGHT[transfer][signal]
     if transfer == HLG:  # from the scene to the display (the OOTF)
         light *= _PEAK * np.power(light @ _LUMINANCE, np.float32(0.2))[..., None]

@@ -49,6 +49,7 @@ _SAFE = {
 _CUT_OFF = 0.5  # seconds by which a file may be shorter than it says
 _MILLISECONDS = Fraction(1, 1000)
 _FIRST_ONES = 10  # frames that are looked at beforehand: interlaced clips may begin with others
+_SMALLEST_INTERLACED = 8  # pixels: FFmpeg's filter refuses less
 _LONGEST_PIXEL = 4  # times its other side; what is longer is no camera's, but an error
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in other formats, several pictures are no clip
 
@@ -168,11 +169,13 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         stream = _video_stream(container, path)
         stored = (stream.codec_context.width, stream.codec_context.height)
         resized(stored, size, path, max_pixels)  # before anything is decoded
-        first_ones = list(islice(_decode(container, stream, path), _FIRST_ONES))
-        if not first_ones:
+        decoded = _decode(container, stream, path)
+        first = next(decoded, None)
+        if first is None:
             raise VideoError("no frames", path)
-        first = first_ones[0]
-        interlaced = any(frame.interlaced_frame for frame in first_ones)
+        soon = islice(decoded, _FIRST_ONES)
+        interlaced = first.interlaced_frame or any(frame.interlaced_frame for frame in soon)
+        interlaced = interlaced and min(stored) >= _SMALLEST_INTERLACED
         matrix = display_matrix(first)
         shown = (first.width, first.height)
         aspect = stream.sample_aspect_ratio or Fraction(1)

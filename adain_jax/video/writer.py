@@ -197,6 +197,8 @@ def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
 
 def _check_holds_frames_only(path: Path) -> None:
     """Whatever is not numbered from 1, as frames are written, is somebody's own."""
+    if path.exists() and not path.is_dir():
+        raise VideoError("is a file, and no folder of frames", path)
     found = {each.name: each for each in path.glob("*")}
     suffix = next((each.suffix for each in found.values()), "")
     frames = {_frame_name(number, suffix) for number in range(1, len(found) + 1)}
