@@ -276,6 +276,14 @@ def test_a_refusal_lists_the_keys_that_were_found_and_nothing_a_terminal_obeys(t
         convert(tmp_path / "a.pth")
 
 
+def test_numbers_among_names_are_not_a_part(tmp_path, encoder):
+    foreign.write_caffemodel(
+        tmp_path / "vgg.caffemodel", encoder | {"31": encoder["conv1_1"]}, version=2
+    )
+    with pytest.raises(ConversionError, match=r"31\.weight: not a part of vgg19-encoder"):
+        convert(tmp_path / "vgg.caffemodel")
+
+
 def test_names_that_do_not_tell_the_convention_need_the_flag(tmp_path, encoder, capsys):
     path = tmp_path / "vgg.npz"
     np.savez(path, **{f"{n}_{p}": a for n, ps in encoder.items() for p, a in ps.items()})

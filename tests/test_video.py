@@ -34,6 +34,7 @@ from adain_jax.video import (  # noqa: E402
     writing,
 )
 from adain_jax.video.color import Color  # noqa: E402
+from adain_jax.video.timeline import Joints  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
 STYLES = ROOT / "examples" / "style"
@@ -492,6 +493,31 @@ def test_joined_transport_streams_go_on_over_the_joint(tmp_path, sound, renumber
         for number in (10, 20):
             assert abs(times - starts[number]).min() < 0.05
         assert times[-1] == pytest.approx(starts[-1] + 0.1, abs=0.1)
+
+
+def test_one_damaged_time_is_no_joint():
+    joints = Joints()
+    for stream in (0, 1):
+        for i in range(10):
+            time = Fraction(i, 10) + 5000 * (stream == i == 1)
+            joints.add(stream, time, time, Fraction(1, 10))
+    assert joints.offsets() == [0]
+
+
+def test_sound_whose_times_go_back_a_little_is_kept(tmp_path):
+    """As where a broadcast was disturbed: the packets are in order, their times are not."""
+    source = make_clip(tmp_path / "a.ts", pan(), sound="mp2")
+    data = bytearray(source.read_bytes())
+    marks = [i for i in range(len(data)) if data[i : i + 4] == b"\0\0\1\xc0"]
+    later = marks[len(marks) // 2]
+    data[later + 12] ^= 0x20  # 46 ms, in the time in a header
+    source.write_bytes(data)
+    stored = [packet.dts for packet in sound_of(source)[1]]
+    assert sorted(stored) != stored
+    for suffix in (".mp4", ".mkv"):
+        copy(source, tmp_path / f"b{suffix}")
+        copied = sound_of(tmp_path / f"b{suffix}")[1]
+        assert [bytes(p) for p in copied] == [bytes(p) for p in sound_of(source)[1]]
 
 
 def test_clocks_that_begin_anywhere_begin_at_zero(tmp_path):

@@ -13,9 +13,10 @@ class ConversionError(AdainError):
     """
 
     def __str__(self) -> str:
-        if self.path is None:
-            return self.reason
-        return "\n".join(f"{self.path}: {problem}" for problem in self.reason.splitlines())
+        # What is wrong may be quoted from a file that holds anything.
+        problems = map(printable, self.reason.split("\n"))
+        place = "" if self.path is None else f"{self.path}: "
+        return "\n".join(place + problem for problem in problems)
 
 
 class UnknownConventionError(ConversionError):
@@ -23,15 +24,13 @@ class UnknownConventionError(ConversionError):
 
 
 def some(keys: Sequence[str], most: int = 24) -> str:
-    """The first keys, which come from a file that may hold anything, on one line."""
-    shown = [printable(key) or "nothing" for key in keys[:most]]
+    """The first keys, on one line."""
     rest = [f"{len(keys) - most} more"] if len(keys) > most else []
-    return ", ".join(shown + rest) or "nothing at all"
+    return ", ".join([*keys[:most], *rest]) or "nothing at all"
 
 
-def printable(key: str) -> str:
-    """The key as it may be printed: no line breaks, nothing that a terminal obeys, not endless."""
-    shown = "".join(
-        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in key
+def printable(text: str) -> str:
+    """The text on one line, with nothing that a terminal obeys."""
+    return "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text
     )
-    return shown if len(shown) <= 120 else f"{shown[:119]}…"

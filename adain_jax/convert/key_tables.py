@@ -242,7 +242,7 @@ def _is_deeper(source: str, kind: Kind, sources: Mapping[str, str]) -> bool:
     if kind == "vgg19-decoder":
         return False
     if source.isdigit():
-        return int(source) > int(sources["conv4_1"])
+        return sources["conv4_1"].isdigit() and int(source) > int(sources["conv4_1"])
     return "conv4_1" < source <= "conv5_4"
 
 

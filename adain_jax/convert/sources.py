@@ -17,6 +17,7 @@ _MAX_BYTES = (
     2 << 30
 )  # far above VGG19 with its classifier, far below what a few bytes can stand for
 _MAX_ARRAYS = 5000
+_LONGEST_KEY = 200
 _KERAS_WEIGHTS = "model.weights.h5"  # in the zip file that Keras 3 calls .keras
 _SAFETENSORS: dict[str, Callable[[bytes], np.ndarray]] = {
     **{
@@ -41,7 +42,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             f"holds {len(found)} arrays, more than any checkpoint of a VGG19", path
         )
     for key, array in found.items():
-        key = printable(key)  # errors and tables show it
+        key = printable(key)[:_LONGEST_KEY]  # errors and tables show it
         if key in arrays:
             raise ConversionError(f"holds {key} twice", path)
         arrays[key] = array

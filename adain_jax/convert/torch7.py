@@ -52,19 +52,19 @@ def read(path: Path) -> dict[str, np.ndarray]:
     try:
         root = _Reader(path.read_bytes(), path).value()
         modules = list(_modules(root, 0))
-    except (ConversionError, OSError):
+    except ConversionError:
         raise
     except Exception as error:  # any byte of a malicious file can be wrong
         raise ConversionError(f"not a readable binary .t7 file ({error})", path) from error
     arrays = {}
     for index, module in enumerate(modules):
         weight, bias = module.fields.get("weight"), module.fields.get("bias")
-        if weight is not None:
+        if isinstance(weight, np.ndarray):
             if weight.ndim == 2:  # SpatialConvolutionMM keeps one row per filter
                 planes = (int(module.fields[key]) for key in ("nInputPlane", "kH", "kW"))
                 weight = weight.reshape(len(weight), *planes)
             arrays[f"{index}.weight"] = weight
-        if bias is not None:
+        if isinstance(bias, np.ndarray):
             arrays[f"{index}.bias"] = bias
     if not arrays:
         raise ConversionError("holds no network with weights", path)

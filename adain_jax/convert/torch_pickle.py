@@ -79,7 +79,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
             return _read_zip(path)
         with path.open("rb") as file:
             return _read_legacy(file, path)
-    except (ConversionError, OSError):
+    except ConversionError:
         raise
     except Exception as error:  # a malicious pickle can make the unpickler fail in any way
         raise ConversionError(f"not a readable .pth file ({error})", path) from error
@@ -194,7 +194,7 @@ def _tensors(
     else:
         raise ConversionError(f"holds more than {_MAX_VALUES} values, and is refused", path)
     if not arrays:
-        raise ConversionError(f"holds no tensors, but {some(others)}", path)
+        raise ConversionError(f"holds no tensors, but {some([one[:99] for one in others])}", path)
     return arrays
 
 

@@ -19,6 +19,8 @@ from adain_jax.video.timeline import Clock
 
 Note = Callable[[str], None]
 
+_SHORTEST = Fraction(1, 1000)  # seconds; some containers count in milliseconds
+
 
 @dataclass(frozen=True)
 class _Piece:
@@ -107,15 +109,19 @@ def _read(clip: Clip, tracks: Collection[int], anew: Collection[int]) -> Generat
         return
     with opened(clip.path) as source:
         clocks = {index: Clock(clip.offsets) for index in tracks}
+        earliest = dict.fromkeys(tracks, -clip.start)
         for packet in source.demux(*[s for s in source.streams.audio if s.index in tracks]):
             index, unit, begin = packet.stream.index, packet.time_base, None
             if packet.dts is not None:
                 time = packet.dts * unit
-                begin = clocks[index](time) - clip.start
+                # Where a file is damaged, times may go back a little, which containers refuse.
+                begin = max(clocks[index](time) - clip.start, earliest[index])
+                earliest[index] = begin + _SHORTEST
                 shift = round((begin - time) / unit)
                 packet.dts += shift
-                if packet.pts is not None:
-                    packet.pts += shift
+                packet.pts = (
+                    packet.dts if packet.pts is None else max(packet.pts + shift, packet.dts)
+                )
             frames: list[AudioFrame] = []
             if index in anew:
                 with suppress(

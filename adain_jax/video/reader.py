@@ -49,6 +49,8 @@ _SAFE = {
 _CUT_OFF = 0.5  # seconds by which a file may be shorter than it says
 _MILLISECONDS = Fraction(1, 1000)
 _FIRST_ONES = 10  # frames that are looked at beforehand: interlaced clips may begin with others
+_JOINED = ("video", "audio")  # other streams may have nothing in some part
+_SLOWEST = Fraction(1, 100)  # frames per second; what is slower is an error
 _SMALLEST_INTERLACED = 8  # pixels: FFmpeg's filter refuses less
 _LONGEST_PIXEL = 4  # times its other side; what is longer is no camera's, but an error
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in other formats, several pictures are no clip
@@ -186,7 +188,8 @@ def _open_video(path: Path, size: int, max_pixels: int) -> Clip:
         width, height = _target(shown, size, path, max_pixels)
         color = Color.of_frame(first)
         time_base = stream.time_base or Fraction(1, 90000)
-        rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        rates = (stream.average_rate, stream.guessed_rate, Fraction(25))
+        rate = next(one for one in rates if one and one >= _SLOWEST)
         audio = bool(container.streams.audio)
         start = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
     if interlaced:
@@ -279,7 +282,7 @@ def _survey(container: InputContainer, path: Path) -> tuple[int, list[Fraction],
         if packet.pts is not None and packet.time_base:
             shown, duration = (x * packet.time_base for x in (packet.pts, packet.duration or 0))
             end = max(end, float(shown + duration))
-            if is_broadcast and packet.dts is not None:
+            if is_broadcast and packet.dts is not None and packet.stream.type in _JOINED:
                 joints.add(packet.stream.index, packet.dts * packet.time_base, shown, duration)
         count += packet.stream is stream and packet.size > 0 and not packet.is_discard
     start, promised = ((x or 0) / av.time_base for x in (container.start_time, container.duration))

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 # The containers whose clocks may jump (FFmpeg: AVFMT_TS_DISCONT). In others, a long step is meant.
 JUMPING = frozenset({"mpegts", "mpeg"})
-_BACK, _AHEAD = Fraction(1, 10), 10  # seconds; no frame is shown for as long in a broadcast
+_BACK, _AHEAD = Fraction(1, 2), 10  # seconds; smaller steps are of a disturbed recording
 
 
 @dataclass
@@ -59,8 +59,13 @@ class Joints:
         self._ends[part] = max(self._ends[part], shown + duration)
 
     def offsets(self) -> list[Fraction]:
-        """What to add to the times of each part, so that it begins where the one before it ends."""
+        """What to add to the times of each part, so that it begins where the one before it ends.
+
+        Where not all streams jump as often, times are damaged, and nothing is joined.
+        """
         offsets = [Fraction(0)]
+        if len(set(self._part.values())) > 1:
+            return offsets
         for end, start in zip(self._ends, self._starts[1:], strict=False):
             offsets.append(offsets[-1] + end - start)
         return offsets
