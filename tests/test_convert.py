@@ -276,6 +276,16 @@ def test_a_refusal_lists_the_keys_that_were_found_and_nothing_a_terminal_obeys(t
         convert(tmp_path / "a.pth")
 
 
+def test_batch_normalization_is_refused_by_its_name(tmp_path, encoder):
+    state = foreign.numbered(encoder, [0, 3, 7, 10, 14, 17, 20, 23, 27], "features.")
+    np.savez(tmp_path / "a.npz", **state, **{"features.1.running_mean": np.zeros(64, np.float32)})
+    with pytest.raises(ConversionError) as error:
+        convert(tmp_path / "a.npz")
+    first, keys = str(error.value).splitlines()
+    assert first.endswith("has batch normalization; take the VGG19 without it")
+    assert "the keys found are features.0.weight, features.0.bias, " in keys
+
+
 def test_numbers_among_names_are_not_a_part(tmp_path, encoder):
     foreign.write_caffemodel(
         tmp_path / "vgg.caffemodel", encoder | {"31": encoder["conv1_1"]}, version=2

@@ -10,7 +10,7 @@ import numpy as np
 
 from adain_jax import weights
 from adain_jax.convert import key_tables, sources
-from adain_jax.convert.errors import ConversionError, UnknownConventionError
+from adain_jax.convert.errors import ConversionError, UnknownConventionError, some
 from adain_jax.files import safetensors_metadata
 from adain_jax.weights import Kind, Layers
 
@@ -147,8 +147,8 @@ def _convention_of(
     ):
         return "unit"
     raise UnknownConventionError(
-        "its names do not tell which pictures it expects; the convention is one of "
-        + ", ".join(get_args(Convention)),
+        f"its names ({some(list(arrays), most=4)}) do not tell which pictures it expects; the "
+        "convention is one of " + ", ".join(get_args(Convention)),
         path,
     )
 

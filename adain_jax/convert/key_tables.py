@@ -94,6 +94,8 @@ def match_layers(arrays: Mapping[str, np.ndarray], path: Path) -> MatchedNetwork
     network, problems = _match(arrays, None)
     if network and not problems:
         return network
+    if any(key.endswith("running_mean") for key in arrays):
+        problems = ["has batch normalization; take the VGG19 without it"]
     if len(problems) > _MOST_PROBLEMS:
         more = len(problems) - _MOST_PROBLEMS
         problems = [*problems[:_MOST_PROBLEMS], f"and {more} more problems"]
