@@ -52,12 +52,12 @@ class Upload:
         return to_float(np.asarray(_load(self.name, self.data, size)))
 
     def read_mask(self, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-        """Its luminance in [0, 1], resized to `shape` (height, width); white is 1.
+        """Its luminance in [0, 1], resized to `shape` (height, width), as `images.to_mask` says.
 
         Raises:
-            PictureError: it is damaged, or not a picture.
+            PictureError: it is damaged, not a picture, or no mask.
         """
-        return to_mask(_load(self.name, self.data, min(shape)), shape)
+        return to_mask(_load(self.name, self.data, min(shape), keep_alpha=True), shape, self.name)
 
 
 def decode_upload(name: str, data: bytes, *, example: bool = False) -> Upload:
@@ -75,8 +75,9 @@ def decode_upload(name: str, data: bytes, *, example: bool = False) -> Upload:
     return Upload(name, data, digest, preview, _jpeg(image), example)
 
 
-def _load(name: str, data: bytes, size: int) -> Image.Image:
-    image = load_image(io.BytesIO(data), size=size, max_pixels=MAX_PIXELS, name=name)
+def _load(name: str, data: bytes, size: int, *, keep_alpha: bool = False) -> Image.Image:
+    file = io.BytesIO(data)
+    image = load_image(file, size=size, max_pixels=MAX_PIXELS, name=name, keep_alpha=keep_alpha)
     image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     return image
 

@@ -2,7 +2,12 @@
 
 from adain_jax.images.color_modes import on_white
 from adain_jax.images.dtypes import Picture, Pixels
-from adain_jax.images.errors import NoRoomError, PictureError, TooManyPixelsError
+from adain_jax.images.errors import (
+    NoRoomError,
+    PictureError,
+    PictureWarning,
+    TooManyPixelsError,
+)
 from adain_jax.images.formats import SUFFIXES, writable_format
 from adain_jax.images.pillow_settings import reading_settings
 from adain_jax.images.reading import (
@@ -25,6 +30,7 @@ __all__ = [
     "NoRoomError",
     "Picture",
     "PictureError",
+    "PictureWarning",
     "Pixels",
     "TooManyPixelsError",
     "encode_picture",

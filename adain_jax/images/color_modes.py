@@ -5,9 +5,14 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
+from adain_jax.images import sample_values
+
 
 def to_rgb(image: Image.Image, keep_alpha: bool) -> Image.Image:
     """Converts a decoded image to 8-bit sRGB.
+
+    An alpha channel that is empty everywhere is ignored where there are colors below it: there are
+    programs that write one and mean nothing by it.
 
     Args:
         image: an image of any mode; its color profile, if it has a usable one, is applied.
@@ -16,16 +21,23 @@ def to_rgb(image: Image.Image, keep_alpha: bool) -> Image.Image:
 
     Returns:
         An image in mode RGB or RGBA.
+
+    Raises:
+        PictureError: its values have no clear meaning. It does not name the file.
     """
     profile = image.info.get("icc_profile")
-    if image.mode in ("I;16", "I;16L", "I;16B", "I;16N", "I", "F"):
-        image = _to_8_bit(image)
+    if image.mode in sample_values.MODES:
+        image = sample_values.to_8_bit(image)
     if image.mode == "1":
         image = image.convert("L")
     if image.has_transparency_data:
+        if image.mode == "La":  # which Pillow converts to nothing else
+            image = image.convert("LA")
         image = image.convert("RGBA")
-        color = _to_srgb(image.convert("RGB"), profile)
-        color.putalpha(image.getchannel("A"))
+        alpha, color = image.getchannel("A"), _to_srgb(image.convert("RGB"), profile)
+        if color.getbbox() and not alpha.getbbox():
+            return color
+        color.putalpha(alpha)
         return _whiten_transparent(color) if keep_alpha else on_white(color)
     if image.mode == "P":
         image = image.convert("RGB")
@@ -43,15 +55,6 @@ def _whiten_transparent(image: Image.Image) -> Image.Image:
     pixels = np.array(image)
     pixels[pixels[..., 3] == 0, :3] = 255
     return Image.fromarray(pixels)
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Converts grayscale: 16 bits, 16 bits stored in 32, or floats in [0, 1] or [0, 255]."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float32))
-    scale = 1 / 257
-    if image.mode == "F":
-        scale = 255 if values.max(initial=0) <= 1 else 1
-    return Image.fromarray(np.clip(values * scale + 0.5, 0, 255).astype(np.uint8))
 
 
 def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:

@@ -1,4 +1,4 @@
-"""The errors of reading and writing pictures."""
+"""The errors and warnings of reading and writing pictures."""
 
 from adain_jax.errors import AdainError
 
@@ -13,3 +13,7 @@ class TooManyPixelsError(PictureError):
 
 class NoRoomError(AdainError):
     """The temporary folder has no room for a picture; the message names the folder."""
+
+
+class PictureWarning(UserWarning):
+    """A picture that was read, but perhaps not as it was meant."""

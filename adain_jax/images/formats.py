@@ -1,7 +1,8 @@
 """The picture formats that are read and written, and how they are encoded."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from PIL import Image
 
@@ -17,6 +18,21 @@ SUFFIXES = frozenset(
 
 # Raster formats that are decoded by a library in this process. EPS, which runs a program, is not.
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "JPEG2000")
+
+# What else files begin with that are taken for pictures, and what they are.
+_OTHERS = {
+    rb"....ftyp(heic|heix|hevc|hevx|heim|heis|mif1|msf1)": "a HEIC picture",
+    rb"....ftypcrx |FUJIFILMCCD-RAW|II(RO|U\0)|II\*\0....CR": "a raw photograph",
+    rb"....ftyp": "a video",
+    rb"\xff\x0a|\0\0\0\x0cJXL ": "a JPEG XL picture",
+    rb"8BPS": "a Photoshop file",
+    rb"\x76\x2f\x31\x01|#\?RADIANCE": "a picture of high dynamic range",
+    rb"%!PS|\xc5\xd0\xd3\xc6": "a PostScript drawing",
+    rb"%PDF": "a PDF document",
+    rb"\s*<(!DOCTYPE html|html)": "a web page",
+    rb"\s*<(\?xml|svg)": "an SVG drawing or other XML",
+    rb"version https://git-lfs": "a pointer of Git LFS, whose file is not here",
+}
 OPAQUE = ("JPEG", "PPM", "BMP")  # written without an alpha channel
 
 
@@ -38,3 +54,27 @@ def encoder_options(format_: str, quality: int) -> dict[str, Any]:
     if format_ == "JPEG":
         return {"quality": quality, "subsampling": 0}
     return {"quality": quality} if format_ in ("WEBP", "AVIF") else {}
+
+
+def what_is_wrong(file: str | Path | BinaryIO) -> str:
+    """Why Pillow does not open a file, in words.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    if isinstance(file, str | Path):
+        with Path(file).open("rb") as opened:
+            return what_is_wrong(opened)
+    file.seek(0)
+    start = file.read(64)
+    if not start:
+        return "the file is empty"
+    for pattern, name in _OTHERS.items():
+        if re.match(pattern, start, re.DOTALL | re.IGNORECASE):
+            return f"not a picture that can be read, but {name}; convert it to JPEG or PNG"
+    if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return (
+            "a kind of TIFF that cannot be read, perhaps for its floats or channels; save it with 8 or "
+            "16 bits per channel"
+        )
+    return "not a picture that can be read"

@@ -1,52 +1,69 @@
-"""The EXIF orientation of pictures, found without decoding them."""
+"""How pictures are to be turned, found without decoding them."""
 
 import os
 import struct
 
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 _TAG = 0x0112
 _TRANSPOSED = 5  # from this orientation on, width and height are swapped
+_METHODS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1, upright, if it is missing or broken."""
+    """How an undecoded image is still to be turned, as EXIF counts: 1 to 8.
+
+    It is 1, upright, if nothing or nothing sensible is said, and if decoding turns the image: Pillow
+    turns TIFF files itself, and gives their size as turned. In AVIF files, only the container's own
+    turning counts, which Pillow puts in place of what EXIF says.
+    """
+    if image.format == "TIFF" or (image.format == "AVIF" and "exif" not in image.info):
+        return 1
     try:
-        from_header = isinstance(image, PngImageFile) and image.tile and not _has_late_exif(image)
-        exif = Image.Image.getexif(image) if from_header else image.getexif()
-        value = exif.get(_TAG, 1)
+        if isinstance(image, PngImageFile):
+            _find_late_exif(image)
+        # Not a format's own method: that of PNG decodes the picture first, to find late EXIF.
+        value = Image.Image.getexif(image).get(_TAG, 1)
     except Exception:  # a broken EXIF block is no reason to refuse the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height, in pixels, of the picture once it is upright."""
+    """Width and height, in pixels, of an undecoded image once it is upright."""
     width, height = image.size
     return (height, width) if orientation(image) >= _TRANSPOSED else (width, height)
 
 
-def upright(image: Image.Image) -> Image.Image:
-    """Turns and mirrors the picture as its EXIF orientation says."""
-    return ImageOps.exif_transpose(image) if orientation(image) > 1 else image
+def upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Turns and mirrors the image as its `orientation` says, which it had before it was decoded.
 
-
-def _has_late_exif(image: PngImageFile) -> bool:
-    """Whether a PNG file may have EXIF after its pixels.
-
-    As of Pillow 13, `PngImageFile.getexif` decodes every PNG to look for it, so this lists the
-    chunks instead. `test_the_header_alone_tells_a_png_s_size` fails without this.
+    Unlike `ImageOps.exif_transpose`, this does not write its EXIF block anew, which fails where one
+    of its other entries is odd.
     """
+    return image.transpose(_METHODS[orientation]) if orientation > 1 else image
+
+
+def _find_late_exif(image: PngImageFile) -> None:
+    """Notes the EXIF block that a PNG file may have behind its pixels, as Pillow notes early ones."""
     file = image.fp
-    assert file is not None
+    if "exif" in image.info or not file or not image.tile:
+        return
     position = file.tell()
     file.seek(8)
-    kinds = []
     while len(head := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", head)
-        kinds.append(kind)
+        if kind == b"eXIf":
+            image.info["exif"] = file.read(length)
+            break
         file.seek(length + 4, os.SEEK_CUR)
     file.seek(position)
-    late = kinds[kinds.index(b"IDAT") :]
-    return not {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}.isdisjoint(late)

@@ -4,26 +4,31 @@ Inside the project a picture is float32 (h, w, 3), RGB in [0, 1] with sRGB's tra
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from jaxtyping import Float
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageChops, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from adain_jax.images import streaming
+from adain_jax.errors import AdainError
+from adain_jax.images import sample_values, streaming
 from adain_jax.images.color_modes import to_rgb
 from adain_jax.images.dtypes import Picture, Pixels, to_float
-from adain_jax.images.errors import NoRoomError, PictureError, TooManyPixelsError
-from adain_jax.images.formats import READABLE, SUFFIXES
+from adain_jax.images.errors import PictureError, PictureWarning, TooManyPixelsError
+from adain_jax.images.formats import READABLE, SUFFIXES, what_is_wrong
+from adain_jax.images.metadata import without_metadata
 from adain_jax.images.orientation import orientation, upright, upright_size
 from adain_jax.images.pillow_settings import reading_settings
+from adain_jax.images.tiff_pages import choose_page
 
 MAX_PIXELS = 1 << 28  # 16384 x 16384
 
 Name = str | Path
+T = TypeVar("T")
 
 
 def read_picture(
@@ -36,8 +41,10 @@ def read_picture(
 ) -> Picture:
     """Reads a picture of any kind as float32 (h, w, 3) in [0, 1], upright, in sRGB.
 
-    Grayscale, palette, 16-bit, CMYK and LAB pictures are converted, color profiles are applied,
-    animations are reduced to their first frame, and transparent pixels are laid on white.
+    Grayscale, palette, 16-bit, float, CMYK and LAB pictures are converted, color profiles are
+    applied, animations are reduced to their first frame, and transparent pixels are laid on white.
+    A `PictureWarning` says where only the first of a TIFF file's pages is read, and where 16-bit
+    values are nearly black. Metadata may be damaged.
 
     Args:
         path: a JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF, PPM, TGA or JPEG 2000 file.
@@ -48,8 +55,9 @@ def read_picture(
             stored, except that fully transparent pixels are white.
 
     Raises:
-        PictureError: the file is missing, empty, damaged or not a picture, or it has too many
-            pixels (`TooManyPixelsError`).
+        PictureError: the file is missing, empty, damaged or not a picture; it has too many pixels
+            (`TooManyPixelsError`); it is a raw photograph; or it is unclear which of its values is
+            black and which is white.
     """
     image = load_image(path, size=size, crop=crop, max_pixels=max_pixels, keep_alpha=keep_alpha)
     return to_float(np.asarray(image))
@@ -72,12 +80,15 @@ def read_pixels(
     Raises:
         PictureError: as for `read_picture`, or the temporary folder is full.
     """
-    with _opened(path, path) as image:
+
+    def read(image: Image.Image) -> Pixels:
         target = _target_size(image, size, path, max_pixels)
         unchanged = target == image.size and not crop and orientation(image) == 1
-        if unchanged and streaming.can_read(image):
+        if unchanged and image.tell() == 0 and streaming.can_read(image):
             return streaming.read(path, image)
-        return np.asarray(_load(image, target, crop=crop, keep_alpha=keep_alpha))
+        return np.asarray(_load(image, target, path, crop=crop, keep_alpha=keep_alpha))
+
+    return _read(path, path, read)
 
 
 def load_image(
@@ -101,9 +112,13 @@ def load_image(
     """
     if name is None:
         name = file if isinstance(file, str | Path) else str(file)
-    with _opened(file, name) as image:
-        target = _target_size(image, size, name, max_pixels)
-        return _load(image, target, crop=crop, keep_alpha=keep_alpha)
+    named = name
+
+    def read(image: Image.Image) -> Image.Image:
+        target = _target_size(image, size, named, max_pixels)
+        return _load(image, target, named, crop=crop, keep_alpha=keep_alpha)
+
+    return _read(file, named, read)
 
 
 def read_mask(
@@ -114,7 +129,7 @@ def read_mask(
     crop: bool = False,
     max_pixels: int = MAX_PIXELS,
 ) -> Float[np.ndarray, "h w"]:
-    """Reads a picture's luminance as a mask, float32 in [0, 1], where white is 1.
+    """Reads a picture as a mask, float32 in [0, 1], where white is 1: see `to_mask`.
 
     Args:
         path: a picture, as for `read_picture`.
@@ -122,14 +137,40 @@ def read_mask(
         size, crop, max_pixels: as they were given for the picture that it masks.
 
     Raises:
-        PictureError: as for `read_picture`.
+        PictureError: as for `read_picture`; or it is so dark that it would mask next to nothing.
     """
-    return to_mask(load_image(path, size=size, crop=crop, max_pixels=max_pixels), shape)
+    image = load_image(path, size=size, crop=crop, max_pixels=max_pixels, keep_alpha=True)
+    return to_mask(image, shape, path)
 
 
-def to_mask(image: Image.Image, shape: tuple[int, int]) -> Float[np.ndarray, "h w"]:
-    """An RGB image's luminance, float32 in [0, 1], resized to `shape` (height, width)."""
-    resized = image.convert("L").resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
+def to_mask(image: Image.Image, shape: tuple[int, int], name: Name) -> Float[np.ndarray, "h w"]:
+    """The luminance of an image, float32 in [0, 1], where white is 1.
+
+    What is cut out on transparency is 0 outside. A black shape on transparency stands for itself: it
+    is 1. Luminances of 0 and 1 of 255 are taken as the 0 and 1 of programs.
+
+    Args:
+        image: in mode RGB or RGBA.
+        shape: height and width of the mask in pixels, to which it is resized.
+        name: what errors call the image.
+
+    Raises:
+        PictureError: it is darker than a sixteenth of white everywhere.
+    """
+    luminance = image.convert("L")
+    if image.mode == "RGBA":
+        alpha = image.getchannel("A")
+        shown = ImageChops.multiply(luminance, alpha)
+        luminance = shown if shown.getbbox() else alpha
+    brightest = np.asarray(luminance).max()
+    if brightest == 1:
+        luminance = luminance.point(lambda value: 255 * value)
+    elif brightest < 16:
+        raise PictureError(
+            f"no mask: its brightest value is {brightest} of 255; white is where the style goes",
+            name,
+        )
+    resized = luminance.resize((shape[1], shape[0]), Image.Resampling.BILINEAR)
     return to_float(np.asarray(resized))
 
 
@@ -148,8 +189,7 @@ def picture_size(
     """
     if name is None:
         name = file if isinstance(file, str | Path) else str(file)
-    with _opened(file, name) as image:
-        width, height = _target_size(image, size, name, max_pixels)
+    width, height = _read(file, name, lambda image: _target_size(image, size, name, max_pixels))
     return (min(width, height),) * 2 if crop else (height, width)
 
 
@@ -185,9 +225,7 @@ def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
         with reading_settings():
             return Image.open(file, formats=[one for one in READABLE if one in Image.OPEN])
     except UnidentifiedImageError:
-        empty = isinstance(file, str | Path) and Path(file).stat().st_size == 0
-        reason = "the file is empty" if empty else "not a picture that can be read"
-        raise PictureError(reason, name) from None
+        raise _DamagedError(what_is_wrong(file), name) from None
     except FileNotFoundError:
         raise PictureError("no such file", name) from None
     except IsADirectoryError:
@@ -217,18 +255,49 @@ def resized(size: tuple[int, int], shorter: int, name: Name, max_pixels: int) ->
     return width, height
 
 
-@contextmanager
-def _opened(file: str | Path | BinaryIO, name: Name) -> Iterator[Image.Image]:
-    """An undecoded image; whatever goes wrong in reading it becomes a `PictureError`."""
+class _DamagedError(PictureError):
+    """A picture that Pillow cannot read as it is."""
+
+
+def _read(file: str | Path | BinaryIO, name: Name, function: Callable[[Image.Image], T]) -> T:
+    """function(image) of an undecoded image; whatever goes wrong becomes a `PictureError`.
+
+    Metadata cost no picture: where Pillow stumbles, it is given the picture without them.
+    """
+    try:
+        return _read_as_it_is(file, name, function)
+    except _DamagedError as error:
+        bare = without_metadata(file)
+        if bare is None:
+            raise
+        try:
+            return _read_as_it_is(bare, name, function)
+        except _DamagedError:
+            raise error from None
+
+
+def _read_as_it_is(
+    file: str | Path | BinaryIO, name: Name, function: Callable[[Image.Image], T]
+) -> T:
     try:
         with reading_settings(), open_image(file, name) as image:
-            yield image
-    except PictureError:
-        raise
-    except NoRoomError as error:
+            if isinstance(image, TiffImageFile):
+                image.info.pop("xmp", None)  # Pillow would turn the picture as this says
+                pages = choose_page(image)
+                if pages > 1:
+                    message = f"{name}: only the first of its {pages} pages is read"
+                    warnings.warn(message, PictureWarning, stacklevel=2)
+            sample_values.check_signs(image)
+            return function(image)
+    except AdainError as error:
+        if error.path is not None:
+            raise
         raise PictureError(error.reason, name) from error
+    except PictureWarning:  # where the caller makes errors of warnings
+        raise
     except Exception as error:  # decoders fail in their own ways on damaged files
-        raise PictureError(f"damaged picture ({' '.join(str(error).split())})", name) from error
+        reason = f"damaged picture ({' '.join(str(error).split())})"
+        raise _DamagedError(reason, name) from error
 
 
 def _target_size(image: Image.Image, size: int, name: Name, max_pixels: int) -> tuple[int, int]:
@@ -244,14 +313,18 @@ def _check_pixels(size: tuple[int, int], name: Name, max_pixels: int) -> None:
 
 
 def _load(
-    image: Image.Image, target: tuple[int, int], *, crop: bool, keep_alpha: bool
+    image: Image.Image, target: tuple[int, int], name: Name, *, crop: bool, keep_alpha: bool
 ) -> Image.Image:
     """An open image upright, in RGB or RGBA, of the size `target` (width, height) before `crop`."""
+    turned = orientation(image)  # before it is decoded
     if image.format in ("JPEG", "MPO") and target != upright_size(image):
         shorter = min(target)  # the decoder halves as long as both sides stay above this
         image.draft(None, (shorter, shorter))
     image.load()
-    image = to_rgb(upright(image), keep_alpha)
+    dark = sample_values.darkness(image)
+    image = to_rgb(upright(image, turned), keep_alpha)
+    if dark:
+        warnings.warn(f"{name}: {dark}", PictureWarning, stacklevel=2)
     if (image.width, image.height) != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
     if crop:
