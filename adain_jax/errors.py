@@ -17,7 +17,7 @@ class AdainError(Exception):
         self.path = path
 
     def __str__(self) -> str:
-        return self.reason if self.path is None else f"{self.path}: {self.reason}"
+        return self.reason if self.path is None else f"{printable(self.path)}: {self.reason}"
 
 
 class UsageError(AdainError):
@@ -26,3 +26,10 @@ class UsageError(AdainError):
 
 class StyleError(AdainError):
     """A style file or a mixture of styles that cannot be used."""
+
+
+def printable(path: str | Path) -> str:
+    """A path for a message of one line: what is no printable character is escaped, as Python does."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(path)
+    )

@@ -24,6 +24,7 @@ from adain_jax.images import (
     save_picture,
 )
 from adain_jax.images.contact_sheet import contact_sheet
+from adain_jax.images.folders import search
 
 rng = np.random.default_rng(0)
 RGB = rng.integers(0, 256, (6, 9, 3), np.uint8)
@@ -736,6 +737,7 @@ def test_finding_pictures(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path)
     found = [path.relative_to(tmp_path).as_posix() for path in find_pictures(tmp_path)]
     assert found == ["a.jpg", "b.PNG", "sub/deep/c.webp"]
+    assert search(tmp_path).others == [tmp_path / "note.txt"]
     with pytest.raises(PictureError, match="not a folder"):
         find_pictures(tmp_path / "a.jpg")
 
@@ -746,3 +748,65 @@ def test_labels_of_contact_sheets_are_shortened_to_any_width(cell):
         {(0, 0): np.zeros((8, 8, 3), np.uint8)}, ["a row"], ["a column"], cell=cell
     )
     assert sheet.shape == (cell + 56, cell + 12, 3)
+
+
+def test_linked_folders_are_searched_once(tmp_path):
+    for name in ("elsewhere/a.png", "content/real/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    content = tmp_path / "content"
+    for name, target in {"one": "elsewhere", "two": "elsewhere", "again": "content/real"}.items():
+        (content / name).symlink_to(tmp_path / target)
+    for name in ("up", "real/up", "z.png"):
+        (content / name).symlink_to(tmp_path)
+    (content / "broken").symlink_to(tmp_path / "missing")
+    found = [path.relative_to(content).as_posix() for path in find_pictures(content)]
+    assert found == ["one/a.png", "real/b.png"]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_an_unreadable_folder_is_named(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    save(Image.fromarray(RGB), tmp_path / "a.png")
+    found = search(tmp_path)
+    assert found.pictures == [tmp_path / "a.png"]
+    assert "closed: Permission denied" in str(found.unreadable[0])
+    with pytest.raises(PictureError, match="closed: Permission denied"):
+        find_pictures(tmp_path)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(PictureError, match="a pipe or a device, not a file"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_errors_are_one_line_whatever_the_name(tmp_path):
+    for name in ("a\nb.png", "\x1b[2J.png", os.fsdecode(b"\xff.png")):
+        with pytest.raises(PictureError) as caught:
+            read_picture(tmp_path / name)
+        message = str(caught.value)
+        assert message.endswith("no such file")
+        assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("suffix", "longest"),
+    [("webp", 16383), ("jpg", 65500), ("gif", 65535), ("tga", 65535), ("avif", 32768), ("png", 0)],
+)
+def test_sides_that_a_format_does_not_allow_are_refused(tmp_path, suffix, longest):
+    if suffix == "avif" and not features.check("avif"):
+        pytest.skip("this Pillow has no AVIF")
+    path = tmp_path / f"a.{suffix}"
+    pixels = np.zeros((1, longest or 70_000, 3), np.uint8)
+    save_picture(pixels, path)
+    assert picture_size(path) == pixels.shape[:2]
+    if longest:
+        with pytest.raises(PictureError, match=f"{longest + 1} x 1 pixels .* at most {longest}"):
+            save_picture(np.zeros((1, longest + 1, 3), np.uint8), path)
+
+
+def test_floats_of_0_to_255_are_not_saved_as_white(tmp_path):
+    with pytest.raises(ValueError, match=r"divide what lies in 0\.\.255 by 255"):
+        save_picture(RGB.astype(np.float32), tmp_path / "a.png")
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import pytest
 from conftest import random_layers
 
 from adain_jax import Style, Stylizer, mix, weights
+from adain_jax.inference.inputs import check_pictures
 from adain_jax.inference.stylizer import NETWORKS
 from adain_jax.nn import bind
 from adain_jax.weights import WeightsError
@@ -216,3 +217,12 @@ def test_import_is_lazy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert output.stdout.startswith("False 0.")
+
+
+@pytest.mark.parametrize("low", [0, np.nan])
+def test_floats_of_0_to_255_are_refused(low):
+    pixels = np.linspace(low, 255, 300, dtype=np.float32).reshape(10, 10, 3)
+    for name in ("content", "style"):
+        with pytest.raises(ValueError, match=rf"a {name} picture's floats .* divide .* by 255"):
+            check_pictures([pixels], name)
+    assert check_pictures([pixels.clip(-2, 3) if low == 0 else np.ones((1, 1, 3))], "style")

@@ -8,11 +8,11 @@ from adain_jax.images.errors import (
     PictureWarning,
     TooManyPixelsError,
 )
+from adain_jax.images.folders import find_pictures
 from adain_jax.images.formats import SUFFIXES, writable_format
 from adain_jax.images.pillow_settings import reading_settings
 from adain_jax.images.reading import (
     MAX_PIXELS,
-    find_pictures,
     load_image,
     open_image,
     picture_size,

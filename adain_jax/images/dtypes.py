@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 A = TypeVar("A", "jax.Array", np.ndarray)
 
+# Pictures overshoot [0, 1] by less, even in colors transferred by CORAL; those in 0..255 by more.
+LARGEST_FLOAT = 8
+
 Picture = Float[np.ndarray, "h w c"]
 Pixels = UInt8[np.ndarray, "h w c"]
 

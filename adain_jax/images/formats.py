@@ -16,6 +16,15 @@ SUFFIXES = frozenset(
     )
 )
 
+# Files that people take for pictures like others, and that cannot be read.
+PHOTOGRAPHS = frozenset(
+    f".{suffix}"
+    for suffix in (
+        *("heic", "heif", "hif", "avci", "jxl", "dng", "cr2", "cr3", "nef", "arw", "orf", "rw2"),
+        *("raf", "pef", "srw"),
+    )
+)
+
 # Raster formats that are decoded by a library in this process. EPS, which runs a program, is not.
 READABLE = ("JPEG", "MPO", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "TGA", "JPEG2000")
 
@@ -33,6 +42,11 @@ _OTHERS = {
     rb"\s*<(\?xml|svg)": "an SVG drawing or other XML",
     rb"version https://git-lfs": "a pointer of Git LFS, whose file is not here",
 }
+_LONGEST_SIDES = {
+    **{"WEBP": 16383, "AVIF": 32768, "JPEG": 65500, "MPO": 65500},
+    **{"GIF": 65535, "TGA": 65535},
+}
+_UNCOMPRESSED = ("BMP", "PPM", "TGA", "TIFF")
 OPAQUE = ("JPEG", "PPM", "BMP")  # written without an alpha channel
 
 
@@ -47,6 +61,26 @@ def writable_format(path: Path) -> str:
         what = path.suffix or "files without suffix"
         raise PictureError(f"cannot write {what}; use .png", path)
     return format_
+
+
+def check_size(format_: str, size: tuple[int, int], name: str | Path) -> None:
+    """Checks that a format can hold a picture of a size (height, width).
+
+    Raises:
+        PictureError: it cannot. The error calls the picture `name`.
+    """
+    longest = _LONGEST_SIDES.get(format_)
+    if longest and max(size) > longest:
+        raise PictureError(
+            f"{size[1]} x {size[0]} pixels cannot be written as {format_}, which has at most {longest} "
+            "on a side; write it as PNG or TIFF",
+            name,
+        )
+
+
+def least_bytes(format_: str, size: tuple[int, int]) -> int:
+    """How many bytes a file with a picture (height, width) takes at least."""
+    return 3 * size[0] * size[1] if format_ in _UNCOMPRESSED else 1
 
 
 def encoder_options(format_: str, quality: int) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 Inside the project a picture is float32 (h, w, 3), RGB in [0, 1] with sRGB's transfer curve.
 """
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,12 @@ from jaxtyping import Float
 from PIL import Image, ImageChops, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
-from adain_jax.errors import AdainError
+from adain_jax.errors import AdainError, printable
 from adain_jax.images import sample_values, streaming
 from adain_jax.images.color_modes import to_rgb
 from adain_jax.images.dtypes import Picture, Pixels, to_float
 from adain_jax.images.errors import PictureError, PictureWarning, TooManyPixelsError
-from adain_jax.images.formats import READABLE, SUFFIXES, what_is_wrong
+from adain_jax.images.formats import READABLE, what_is_wrong
 from adain_jax.images.metadata import without_metadata
 from adain_jax.images.orientation import orientation, upright, upright_size
 from adain_jax.images.pillow_settings import reading_settings
@@ -193,25 +192,6 @@ def picture_size(
     return (min(width, height),) * 2 if crop else (height, width)
 
 
-def find_pictures(folder: str | Path) -> list[Path]:
-    """All files below a folder with a picture's suffix, sorted by path, except hidden ones.
-
-    Raises:
-        PictureError: it is not a folder.
-    """
-    if not Path(folder).is_dir():
-        raise PictureError("not a folder", folder)
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
-
-
 def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
     """Opens a Pillow image in one of the safe formats, without decoding it.
 
@@ -222,6 +202,9 @@ def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
     """
     Image.init()
     try:
+        if isinstance(file, str | Path) and not Path(file).is_dir() and not Path(file).is_file():
+            Path(file).stat()
+            raise PictureError("a pipe or a device, not a file", name)  # it might never end
         with reading_settings():
             return Image.open(file, formats=[one for one in READABLE if one in Image.OPEN])
     except UnidentifiedImageError:
@@ -285,7 +268,7 @@ def _read_as_it_is(
                 image.info.pop("xmp", None)  # Pillow would turn the picture as this says
                 pages = choose_page(image)
                 if pages > 1:
-                    message = f"{name}: only the first of its {pages} pages is read"
+                    message = f"{printable(name)}: only the first of its {pages} pages is read"
                     warnings.warn(message, PictureWarning, stacklevel=2)
             sample_values.check_signs(image)
             return function(image)
@@ -324,7 +307,7 @@ def _load(
     dark = sample_values.darkness(image)
     image = to_rgb(upright(image, turned), keep_alpha)
     if dark:
-        warnings.warn(f"{name}: {dark}", PictureWarning, stacklevel=2)
+        warnings.warn(f"{printable(name)}: {dark}", PictureWarning, stacklevel=2)
     if (image.width, image.height) != target:
         image = image.resize(target, Image.Resampling.LANCZOS)
     if crop:

@@ -4,14 +4,15 @@ import io
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 from PIL import Image
 
 from adain_jax.files import atomic_path
 from adain_jax.images import streaming
 from adain_jax.images.color_modes import on_white
-from adain_jax.images.dtypes import Picture, Pixels, to_uint8
+from adain_jax.images.dtypes import LARGEST_FLOAT, Picture, Pixels, to_uint8
 from adain_jax.images.errors import PictureError
-from adain_jax.images.formats import OPAQUE, encoder_options, writable_format
+from adain_jax.images.formats import OPAQUE, check_size, encoder_options, writable_format
 
 
 def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 95) -> None:
@@ -23,18 +24,21 @@ def save_picture(picture: Picture | Pixels, path: str | Path, *, quality: int = 
         quality: quality of JPEG, WebP and AVIF files, 1 to 100.
 
     Raises:
-        PictureError: the suffix is unknown, or the file cannot be written.
+        PictureError: the suffix is unknown, the picture is larger than the format allows, or the file
+            cannot be written.
+        ValueError: floats are far above 1.
     """
     path = Path(path)
     format_ = writable_format(path)
-    pixels = to_uint8(picture)
+    pixels = _to_uint8(picture)
+    check_size(format_, (pixels.shape[0], pixels.shape[1]), path)
     try:
         with atomic_path(path) as temporary:
             if streaming.can_write(pixels, format_):
                 streaming.write(pixels, temporary, format_)
             else:
                 _save(pixels, temporary, format_, quality)
-    except (OSError, ValueError) as error:
+    except Exception as error:  # encoders fail in their own ways
         reason = isinstance(error, OSError) and error.strerror
         reason = reason or " ".join(str(error).split())
         raise PictureError(f"cannot be written ({reason})", path) from error
@@ -50,11 +54,20 @@ def encode_picture(picture: Picture | Pixels, format_: str, *, quality: int = 95
 
     Raises:
         KeyError: Pillow cannot write such a format.
-        OSError, ValueError: the picture cannot be encoded.
+        OSError, ValueError: the picture cannot be encoded, or floats are far above 1.
     """
     file = io.BytesIO()
-    _save(to_uint8(picture), file, format_, quality)
+    _save(_to_uint8(picture), file, format_, quality)
     return file.getvalue()
+
+
+def _to_uint8(picture: Picture | Pixels) -> Pixels:
+    if picture.dtype != np.uint8 and picture.max(initial=0) > LARGEST_FLOAT:
+        raise ValueError(
+            f"a picture's floats must lie in [0, 1], not reach {picture.max():.4g}: divide what lies "
+            "in 0..255 by 255, or give uint8"
+        )
+    return to_uint8(picture)
 
 
 def _save(pixels: Pixels, file: Path | BinaryIO, format_: str, quality: int) -> None:

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from adain_jax.images.dtypes import to_float
+from adain_jax.images.dtypes import LARGEST_FLOAT, to_float
 from adain_jax.inference.buckets import Size
 from adain_jax.nn.network import FeatureMap
 from adain_jax.style import AnyArray, Style
@@ -100,11 +100,12 @@ def check_pictures(pictures: Pictures, name: str) -> list[np.ndarray]:
     """Returns pictures (h, w, 3) as NumPy arrays: uint8 if all of them are, otherwise float32.
 
     Args:
-        pictures: one picture, a batch or a list; float in [0, 1] (not checked) or uint8.
+        pictures: one picture, a batch or a list; float in [0, 1] or uint8.
         name: what error messages call them, "content" or "style".
 
     Raises:
-        ValueError: there is no picture, or one has another shape or another type.
+        ValueError: there are none, or one of them is no picture: by its shape, its dtype, or floats
+            that are not numbers or far from [0, 1].
     """
     arrays = [np.asarray(p) for p in ([pictures] if is_single(pictures) else pictures)]
     if not arrays:
@@ -115,6 +116,11 @@ def check_pictures(pictures: Pictures, name: str) -> list[np.ndarray]:
         if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
             raise ValueError(
                 f"a {name} picture must be float in [0, 1] or uint8, not {array.dtype}"
+            )
+        if array.dtype != np.uint8 and not abs(array).max() <= LARGEST_FLOAT:
+            raise ValueError(
+                f"a {name} picture's floats must lie in [0, 1], not in {array.min():.4g} to "
+                f"{array.max():.4g}: divide what lies in 0..255 by 255, or give uint8"
             )
     if len({array.dtype for array in arrays}) > 1 or arrays[0].dtype != np.uint8:
         arrays = [to_float(array).astype(np.float32, copy=False) for array in arrays]
