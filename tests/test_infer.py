@@ -1,6 +1,7 @@
 """`infer.py` from the command line to the files, with small pictures and random weights."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -96,6 +97,113 @@ def test_globs_and_content_size(folder, run):
     )
     assert code == 0
     assert read_picture("out/trip/b_stylized_wave.jpg").shape == (16, 16, 3)
+
+
+def test_globs_in_folders_with_special_characters(folder, run):
+    draw(Path("photos [2020]/one*/a.png"))
+    draw(Path("photos [2020]/two/b.png"))
+    Path("photos [2020]/loop").symlink_to(folder / "photos [2020]")
+    Path("photos [2020]/notes.txt").touch()
+    both = ("--style", "style/wave.png", "--output")
+    assert run("--content", "photos [2020]/**/*", *both, "out")[0] == 0
+    assert files("out") == ["one*/a_stylized_wave.png", "two/b_stylized_wave.png"]
+    assert run("--content", "photos [2020]/one*/a.png", *both, "one")[0] == 0
+    assert files("one") == ["a_stylized_wave.png"]
+    _, _, err = run("--content", "photos [2020]/*.txt", *both, "none")
+    assert err == "failed: photos [2020]/*.txt: no picture matches\n"
+
+
+def test_a_name_too_long_costs_that_picture_alone(folder, run):
+    draw(Path(f"content/{'l' * 250}.png"))
+    Path("out").mkdir()
+    arguments = ("--content", "content", "x" * 300, "--style", "style/wave.png", "--output", "out")
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert files("out") == ["a_stylized_wave.png", "trip/b_stylized_wave.jpg"]
+    too_long = [line.rpartition(": ")[2] for line in err.splitlines()]
+    assert too_long == ["the name is longer than 255 bytes"] * 2
+
+
+@pytest.mark.parametrize("output", ["content/out", "content"])
+def test_results_inside_the_content_folder_are_no_contents(folder, run, output):
+    arguments = ("--content", "content", "--style", "style", "--output", output)
+    assert run(*arguments)[0] == 0
+    before = files("content")
+    assert len(before) == 2 + 4
+    code, out, _ = run(*arguments, "--skip-existing")
+    assert code == 0
+    assert "4 skipped" in out
+    assert files("content") == before
+    if output != "content":
+        assert run("--content", "content/**/*", *arguments[2:], "--skip-existing")[0] == 0
+        assert files("content") == before
+
+
+def test_other_files_are_counted_and_photographs_that_cannot_be_read_are_named(folder, run):
+    for name in ("notes.txt", "trip/scene.psd", ".hidden"):
+        Path("content", name).touch()
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    Path("content/phone.HEIC").write_bytes(heic)
+    Path("content/renamed.jpg").write_bytes(heic)
+    arguments = ("--content", "content", "--style", "style/wave.png", "--output", "out")
+    code, out, err = run(*arguments, "--report", "report.json")
+    assert code == 1
+    assert "2 other files passed over" in out
+    report = json.loads(Path("report.json").read_text())
+    assert report["passed_over"] == ["content/notes.txt", "content/trip/scene.psd"]
+    for name in ("phone.HEIC", "renamed.jpg"):
+        assert f"content/{name}: not a picture that can be read, but a HEIC picture" in err
+        assert "HEIC" in report["contents"][f"content/{name}"]
+    assert len(files("out")) == 2
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_computed(folder, run, monkeypatch):
+    Image.new("RGB", (1, 16384)).save("long.png")
+    Path("file").touch()
+    monkeypatch.setattr(Stylizer, "_stylize", None)  # nothing is computed
+    style = ("--style", "style/wave.png")
+    code, _, err = run("--content", "long.png", *style, "--output", "out", "--format", "webp")
+    assert code == 1
+    assert "long.png: 1 x 16384 pixels cannot be written as WEBP, which has at most 16383" in err
+    code, _, err = run("--content", "content", *style, "--output", "file/out")
+    assert code == 1
+    assert err == 2 * "failed: file: not a folder\n"
+    usage = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr(pictures.shutil, "disk_usage", lambda path: usage)
+    code, _, err = run("--content", "content", *style, "--output", "out", "--format", "tiff")
+    assert code == 1
+    assert "out: the results take at least 0 MB, and 0 MB are free" in err
+    assert not Path("out").exists()
+
+
+def test_a_report_that_cannot_be_written_is_said_first(folder, run):
+    Path("file").touch()
+    arguments = ("--content", "content", "--style", "style", "--output", "out", "--report")
+    code, _, err = run(*arguments, "file/report.json")
+    assert (code, err) == (1, "error: file: not a folder\n")
+    code, _, err = run(*arguments, "content")
+    assert (code, err) == (2, "error: --report content is a folder; give a file\n")
+    assert not Path("out").exists()
+
+
+def test_failures_are_one_line_and_debug_shows_where(folder, run):
+    name = "a\nb\x1b.png"
+    Path("content", name).write_text("no picture")
+    arguments = ("--content", f"content/{name}", "--style", "style/wave.png", "--output", "out")
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert err == "failed: content/a\\nb\\x1b.png: not a picture that can be read\n"
+    _, _, err = run(*arguments, "--debug")
+    assert err.count("Traceback") == 1
+    assert err.endswith("failed: content/a\\nb\\x1b.png: not a picture that can be read\n")
+
+
+def test_pages_that_are_left_out_are_noted(folder, run):
+    page = Image.open("content/a.png")
+    page.save("pages.tif", save_all=True, append_images=[page] * 2)
+    code, _, err = run("--content", "pages.tif", "--style", "style/wave.png", "--output", "out")
+    assert code == 0
+    assert err == "note: pages.tif: only the first of its 3 pages is read\n"
 
 
 def test_pair_and_random_styles(folder, run):
@@ -325,6 +433,26 @@ def test_bad_usage_is_one_line_and_code_2(folder, run, arguments, message):
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("option", ["content", "style", "output", "report"])
+def test_urls_are_no_local_paths(folder, run, option):
+    paths = {"content": "content", "style": "style", "output": "out", "report": "report.json"}
+    paths[option] = "gs://bucket/a.png"
+    code, _, err = run(*(f"--{name}={path}" for name, path in paths.items()))
+    assert code == 2
+    assert err.startswith("error: gs://bucket/a.png is a URL; only local files and folders")
+    assert err.count("\n") == 1
+    assert not Path("gs:").exists()
+
+
+@pytest.mark.parametrize("name", ["infer", "train", "convert_vgg"])
+def test_help_into_a_closed_pipe_is_quiet(name):
+    command = [sys.executable, ROOT / f"{name}.py", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 0
+
+
 def test_an_unknown_option_is_code_2(run):
     assert run("--stile", "a.png")[0] == 2
 
@@ -361,6 +489,34 @@ def test_the_script_runs_from_anywhere(folder, random_weights):
     )
     assert result.returncode == 1
     assert result.stderr == "failed: content/none.jpg: no such file\n"
+
+
+def test_sigterm_leaves_no_half_file_and_a_report_and_a_closed_pipe_ends_nothing(folder):
+    noise = Image.fromarray(rng.integers(0, 256, (300, 300, 3), np.uint8))
+    for i in range(200):
+        noise.save(f"content/{i:03}.bmp")
+    arguments = ["--content", "content/", "missing.png", "--style", "style/wave.png"]
+    command = [sys.executable, ROOT / "infer.py", *arguments, "--output", "out", "--format", "png"]
+    command += ["--report", "report.json", "--content-size", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        process.stderr.close()  # before the first failure is said
+        try:
+            deadline = time.monotonic() + 120
+            while len(list(Path().glob("out/*.png"))) < 3:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 128 + signal.SIGTERM
+        finally:
+            process.kill()
+    report = json.loads(Path("report.json").read_text())
+    outcomes = {Path(entry["output"]).name: entry["outcome"] for entry in report["outputs"]}
+    assert len(outcomes) == 200 + 2 + 1
+    written = [name for name, outcome in outcomes.items() if outcome == "done"]
+    assert files("out") == sorted(written)
+    assert set(outcomes.values()) == {"done", "not done", "failed"}
 
 
 def test_tiles_change_nothing(tmp_path, capsys):

@@ -1,9 +1,7 @@
 """The part of `infer.py` that stylizes clips: videos, animated GIFs and folders of frames."""
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -16,6 +14,7 @@ from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
 from adain_jax.errors import UsageError
+from adain_jax.files import is_folder
 from adain_jax.images import PictureError
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style, mix
@@ -63,7 +62,7 @@ class ClipRun:
     def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
         """Runs the jobs one after another; failures are recorded in the report."""
         ready = list(self._open(jobs, styles))
-        with _ended_by_sigterm(), progress_bar(sum(clip.count for _, clip in ready)) as advance:
+        with progress_bar(sum(clip.count for _, clip in ready)) as advance:
             for job, clip in ready:
                 style = self._style_over_time([styles.encoded[source] for source in job.styles])
                 try:
@@ -150,7 +149,7 @@ class ClipRun:
         """The suffix of the numbered frames if the result is a folder of frames, otherwise ''."""
         options = self._options
         assert options.output
-        if options.output.suffix.lower() in WRITABLE and not options.output.is_dir():
+        if options.output.suffix.lower() in WRITABLE and not is_folder(options.output):
             return ""
         if options.format:
             return "" if f".{options.format}" in WRITABLE else f".{options.format}"
@@ -159,17 +158,3 @@ class ClipRun:
 
 def _note(text: str) -> None:
     print(f"note: {text}", file=sys.stderr)
-
-
-@contextmanager
-def _ended_by_sigterm() -> Iterator[None]:
-    """Makes SIGTERM raise SystemExit, so that partially written files are removed."""
-
-    def end(number: int, _frame: object) -> None:
-        sys.exit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -1,11 +1,53 @@
-"""Runs a command and turns its failure into one line, or into a traceback with --debug."""
+"""How every command begins and ends: options, signals, pipes, and one line for each failure."""
 
 import atexit
 import gc
+import io
+import os
+import re
+import signal
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, TypeVar
 
-from adain_jax.errors import AdainError, UsageError
+import tyro
+
+from adain_jax.errors import AdainError, UsageError, printable
+from adain_jax.files import exists
+
+T = TypeVar("T")
+
+
+def parse(options: type[T], program: str, arguments: list[str] | None) -> T:
+    """The options of a command, of a dataclass; exits where it prints help or what is wrong."""
+    if sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__:  # not where tests listen
+        sys.stdout, sys.stderr = (
+            _without_broken_pipes(sys.stdout),
+            _without_broken_pipes(sys.stderr),
+        )
+    return tyro.cli(options, prog=program, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def refuse_urls(options: object) -> None:
+    """Checks that no option is a URL, of which a path would make a local folder called `https:`.
+
+    Raises:
+        UsageError: one is.
+    """
+    for field in fields(options):  # type: ignore[arg-type]
+        value = getattr(options, field.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            url = re.match(r"([a-z][a-z0-9+.-]+):/+", str(one))
+            if isinstance(one, str | Path) and url and not exists(one):
+                address = f"{url[1]}://{printable(str(one)[url.end() :])}"
+                raise UsageError(
+                    f"{address} is a URL; only local files and folders are read and written: copy "
+                    "or mount it"
+                )
 
 
 def run(command: Callable[[], int | None], *, debug: bool) -> None:
@@ -23,14 +65,90 @@ def run(command: Callable[[], int | None], *, debug: bool) -> None:
     except Exception as error:
         if debug:
             raise
-        print(f"error: {_describe(error)}", file=sys.stderr)
+        print(f"error: {describe(error)}", file=sys.stderr)
         code = 2 if isinstance(error, UsageError) else 1
     sys.exit(code)
 
 
-def _describe(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """An error in one line, which names the file that it is about."""
     if isinstance(error, AdainError):
         return str(error)
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+        return f"{printable(error.filename)}: {error.strerror}"
     return f"{type(error).__name__}: {error} (--debug shows where)"
+
+
+class _Ended(BaseException):
+    """A signal that ends the program; its only argument is the signal's number."""
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP end the program once the block has left nothing half-written behind.
+
+    The exit code is 128 and the signal's number. Further signals are ignored meanwhile.
+    """
+    numbers = [getattr(signal, f"SIG{name}", None) for name in ("INT", "TERM", "HUP")]
+    before = {number: signal.getsignal(number) for number in numbers if number}
+    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+
+    def end(number: int, _frame: object) -> None:
+        for one in heard:
+            signal.signal(one, signal.SIG_IGN)
+        raise _Ended(number)
+
+    for number in heard:
+        signal.signal(number, end)
+    try:
+        yield
+    except _Ended as ended:
+        print("stopped", file=sys.stderr)
+        for stream in (sys.stdout, sys.stderr):
+            if stream:
+                stream.flush()
+        # At once: Python crashes where it takes itself down while XLA computes.
+        os._exit(128 + ended.args[0])
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def warnings_as_notes(category: type[Warning]) -> Iterator[None]:
+    """Warnings of a category become lines on stderr, each once; others stay as they are."""
+    with warnings.catch_warnings():
+        others = warnings.showwarning
+
+        def show(message: Warning | str, kind: type[Warning], *where: object) -> None:
+            if issubclass(kind, category):
+                print(f"note: {message}", file=sys.stderr)
+            else:
+                others(message, kind, *where)  # type: ignore[arg-type]
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        warnings.simplefilter("default", category)
+        yield
+
+
+class _PipeEnd(io.FileIO):
+    """The writing end of a pipe or a file; what nobody reads any more is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
+def _without_broken_pipes(stream: io.TextIOWrapper | None) -> io.TextIOWrapper | None:
+    """A stream that goes on, unheard, where its reader has ended: `| head` ends no work."""
+    if stream is None:  # closed by whoever started the program
+        return None
+    raw = _PipeEnd(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=stream.line_buffering,
+    )

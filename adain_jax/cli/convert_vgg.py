@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
-from adain_jax.cli.command import run
+from adain_jax.cli.command import parse, refuse_urls, run
 from adain_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ class Options:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; exits with 0, 1 (the weights cannot be converted) or 2 (bad usage)."""
-    options = tyro.cli(
-        Options, prog="convert_vgg.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    options = parse(Options, "convert_vgg.py", arguments)
     run(lambda: _convert(options), debug=options.debug)
 
 
@@ -53,6 +51,7 @@ def _convert(options: Options) -> None:
     from adain_jax.convert import ConversionError, normalize_encoder
     from adain_jax.convert.download import ENCODER_MD5, ENCODER_URL, download
 
+    refuse_urls(options)
     if options.download is (options.source is not None):
         raise UsageError("give either SRC, a file to convert, or --download")
     source = options.source

@@ -9,9 +9,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-import tyro
-
-from adain_jax.cli.command import run
+from adain_jax.cli.command import ended_by_signals, parse, run, warnings_as_notes
 from adain_jax.cli.infer_options import Options, check, is_for_clips
 from adain_jax.cli.timing import Timing
 
@@ -21,9 +19,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; exits with 0, 1 (something failed, the rest was done) or 2 (bad usage)."""
-    options = tyro.cli(
-        Options, prog="infer.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    options = parse(Options, "infer.py", arguments)
     run(partial(_infer, options), debug=options.debug)
 
 
@@ -32,13 +28,15 @@ def _infer(options: Options) -> int:
     check(options)
     # Not at the top: it imports JAX, which would slow down --help.
     from adain_jax.cli.report import Report
+    from adain_jax.images import PictureWarning
 
-    report = Report()
-    try:
-        _stylize(options, report, timing)
-    finally:
-        if options.report:
-            report.write(options.report)
+    report = Report(options.debug)
+    with ended_by_signals(), warnings_as_notes(PictureWarning):
+        try:
+            _stylize(options, report, timing)
+        finally:
+            if options.report:
+                report.write(options.report)
     if options.content:
         print(report.summary())
     if options.timing:

@@ -8,7 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from adain_jax.cli.command import refuse_urls
 from adain_jax.errors import UsageError
+from adain_jax.files import check_can_write, is_folder
 
 # Other modules of this project are imported inside the functions that need them: they import NumPy,
 # Pillow or JAX, which would slow down --help.
@@ -134,8 +136,8 @@ def is_for_clips(options: Options) -> bool:
     from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
 
     output = options.output
-    suffix = output.suffix.lower() if output and not output.is_dir() else ""
-    animated = any(path.is_dir() or path.suffix.lower() == ".gif" for path in options.content)
+    suffix = output.suffix.lower() if output and not is_folder(output) else ""
+    animated = any(is_folder(path) or path.suffix.lower() == ".gif" for path in options.content)
     return bool(
         options.style_schedule
         or options.stabilize
@@ -152,7 +154,9 @@ def check(options: Options) -> None:
 
     Raises:
         UsageError: options are missing, out of range, or do not fit together.
+        OSError: --report or --save-style cannot be written.
     """
+    refuse_urls(options)
     if not options.style and not options.style_file:
         raise UsageError("--style or --style-file is missing")
     if not options.content and not options.save_style:
@@ -171,6 +175,12 @@ def check(options: Options) -> None:
             "--preserve-color coral recolors style pictures; it cannot use --style-file"
         )
     _check_numbers(options)
+    if options.report:
+        if is_folder(options.report):
+            raise UsageError(f"--report {options.report} is a folder; give a file")
+        check_can_write(options.report)
+    if options.save_style:
+        check_can_write(options.save_style)
     if options.shard:
         from adain_jax.dataset.draws import parse_shard
 
@@ -221,11 +231,11 @@ def _check_for_clips(options: Options) -> None:
     if options.fps is not None:
         if not (math.isfinite(options.fps) and 0.01 <= options.fps <= 1000):
             raise UsageError("--fps must lie in 0.01 to 1000")
-        if not any(path.is_dir() for path in options.content):
+        if not any(is_folder(path) for path in options.content):
             raise UsageError(
                 "--fps is for a folder of frames; videos and GIFs keep their own times"
             )
-    if options.output and not options.output.is_dir():
+    if options.output and not is_folder(options.output):
         _check_clip_suffix(options.output)
 
 

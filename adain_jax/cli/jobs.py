@@ -8,7 +8,10 @@ from pathlib import Path
 from adain_jax.cli.infer_options import Options, flag
 from adain_jax.dataset.draws import generator, in_shard, parse_shard
 from adain_jax.errors import UsageError
-from adain_jax.images import SUFFIXES, PictureError, find_pictures, writable_format
+from adain_jax.files import exists, is_folder
+from adain_jax.images import SUFFIXES, PictureError, writable_format
+from adain_jax.images.folders import search
+from adain_jax.images.formats import PHOTOGRAPHS
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,38 +46,92 @@ class Job:
     output: Path
 
 
+@dataclass(frozen=True)
+class PassedOver:
+    """A file among the inputs that is none, by its suffix."""
+
+    path: Path
+
+
 def expand(
-    patterns: Iterable[Path], *, suffixes: Set[str] = SUFFIXES, whole_folders: bool = False
-) -> Iterator[Source | PictureError]:
+    patterns: Iterable[Path],
+    *,
+    suffixes: Set[str] = SUFFIXES | PHOTOGRAPHS,
+    whole_folders: bool = False,
+    output: Path | None = None,
+) -> Iterator[Source | PassedOver | PictureError]:
     """Yields the inputs of files, folders (recursively) and globs, or an error if there are none.
 
-    Globs find files with one of the `suffixes`. With `whole_folders`, a folder is one source.
+    Args:
+        patterns: what was given. Of globs, the part that exists as it is written is taken so.
+        suffixes: of the files that are inputs, where they are found and not named.
+        whole_folders: let a folder stand for itself, as one source.
+        output: the folder of the results, which is no input where it lies inside one.
     """
     for pattern in patterns:
-        text = str(pattern)
-        if whole_folders and pattern.is_dir():
+        if whole_folders and is_folder(pattern):
             yield Source(pattern, Path(pattern.resolve().name))
-        elif pattern.is_dir():
-            found = find_pictures(pattern)
-            yield from (Source(path, path.relative_to(pattern)) for path in found)
-            if not found:
-                yield PictureError(f"{pattern}: no picture in this folder")
-        elif glob.has_magic(text) and not pattern.exists():
-            fixed = Path(*_before_magic(pattern))
-            matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207
-            found = [p for p in matches if p.suffix.lower() in suffixes and p.is_file()]
-            yield from (Source(path, path.relative_to(fixed)) for path in found)
-            if not found:
-                yield PictureError(f"{pattern}: no such file matches")
+        elif is_folder(pattern):
+            found = search(pattern, suffixes=suffixes, leave_out=output)
+            yield from (Source(path, path.relative_to(pattern)) for path in found.pictures)
+            yield from map(PassedOver, found.others)
+            yield from found.unreadable
+            if not found.pictures and not found.unreadable:
+                yield PictureError("no picture in this folder", pattern)
+        elif glob.has_magic(str(pattern)) and not exists(pattern):
+            fixed, rest = _split_at_magic(pattern)
+            files = _matches(fixed, rest, output)
+            pictures = [path for path in files if path.suffix.lower() in suffixes]
+            yield from (Source(path, path.relative_to(fixed)) for path in pictures)
+            yield from (PassedOver(path) for path in files if path.suffix.lower() not in suffixes)
+            if not pictures:
+                yield PictureError(
+                    "no picture matches" if files else "no such file matches", pattern
+                )
         else:
             yield Source(pattern, Path(pattern.name))
 
 
-def _before_magic(pattern: Path) -> Iterator[str]:
-    for part in pattern.parts[:-1]:
-        if glob.has_magic(part):
-            return
-        yield part
+def _split_at_magic(pattern: Path) -> tuple[Path, str]:
+    """A glob's first parts, as far as they exist as they are written, and the rest."""
+    fixed = Path(pattern.anchor)
+    parts = pattern.parts[1:] if pattern.anchor else pattern.parts
+    for number, part in enumerate(parts):
+        if glob.has_magic(part) and not exists(fixed / part):
+            return fixed, str(Path(*parts[number:]))
+        fixed /= part
+    return fixed.parent, fixed.name
+
+
+def _matches(fixed: Path, rest: str, output: Path | None) -> list[Path]:
+    """The files that a glob below a folder matches, sorted; each once, whatever links lead to it."""
+    skip = output.resolve() if output and output.resolve() != fixed.resolve() else None
+    files: dict[Path, Path] = {}  # by where they are
+    for match in glob.glob(rest, root_dir=fixed, recursive=True):  # noqa: PTH207
+        path = fixed / match
+        real = path.parent.resolve() / path.name
+        if path.is_file() and skip not in real.parents:
+            files[real] = min(path, files.get(real, path), key=lambda p: (len(p.parts), p))
+    return sorted(files.values())
+
+
+def without_results(
+    contents: Sequence[Source], styles: Sequence[Source], output: Path
+) -> list[Source]:
+    """The contents that are no results of these styles, of an earlier run into the same folder."""
+    known = {(one.path.parent, one.name) for one in contents}
+    names = {*(style.name for style in styles), "mix"}
+
+    def is_result(source: Source) -> bool:
+        start, mark, style = source.name.rpartition("_stylized_")
+        return (
+            bool(mark)
+            and (style in names or style.rpartition("_")[0] in names)
+            and (source.path.parent, start) in known
+            and (output / source.relative).resolve() == source.path.resolve()
+        )
+
+    return [source for source in contents if not is_result(source)]
 
 
 def make_jobs(
@@ -99,7 +156,7 @@ def make_jobs(
     """
     pairs = _pair(contents, styles, options)
     output = options.output or Path()
-    if output.suffix.lower() in files and not output.is_dir():
+    if output.suffix.lower() in files and not is_folder(output):
         if len(pairs) > 1:
             raise UsageError(f"--output {output} is one file, but there are {len(pairs)} results")
         return [Job(content, chosen, output) for content, chosen in pairs]

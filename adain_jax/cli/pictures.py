@@ -1,6 +1,8 @@
 """The part of `infer.py` that stylizes pictures: it feeds the engine and writes the results."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,12 @@ import numpy as np
 
 from adain_jax.cli.grid import Grid
 from adain_jax.cli.infer_options import Options
-from adain_jax.cli.jobs import Job, Source, expand, make_jobs, own_suffix
+from adain_jax.cli.jobs import Job, Source, expand, make_jobs, own_suffix, without_results
 from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
+from adain_jax.files import is_folder, nearest_folder
 from adain_jax.images import (
     PictureError,
     Pixels,
@@ -21,7 +24,9 @@ from adain_jax.images import (
     read_mask,
     read_pixels,
     save_picture,
+    writable_format,
 )
+from adain_jax.images.formats import check_size, least_bytes
 from adain_jax.inference.buckets import Size
 from adain_jax.inference.inputs import Request, make_request
 from adain_jax.inference.stream import prefetch, write_behind
@@ -36,7 +41,8 @@ class PictureRun:
     def __init__(self, options: Options, report: Report):
         self._options = options
         self._report = report
-        self._contents = report.found(expand(options.content), report.contents)
+        found = expand(options.content, output=options.output)
+        self._contents = report.found(found, report.contents)
         self._reading: dict[str, Any] = {
             "size": 512 if options.content_size is None else options.content_size,
             "crop": options.crop,
@@ -54,6 +60,8 @@ class PictureRun:
             format_ = self._options.format
             return f".{format_}" if format_ else own_suffix(source.relative)
 
+        if self._options.output:
+            self._contents = without_results(self._contents, styles, self._options.output)
         return make_jobs(self._contents, styles, self._options, suffix)
 
     def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
@@ -78,17 +86,16 @@ class PictureRun:
                 nbytes=lambda result: result[1].nbytes,
                 depth=2 * stylizer.pictures_at_once + 4,
             )
-            for (job, _), future in written:
-                try:
-                    future.result()
-                except (PictureError, OSError) as error:
-                    self._report.job_ended(job, error)
-                else:
-                    self._report.job_ended(job, None)
-                advance(1)
+            with closing(written):  # an interruption waits for what is being written
+                for (job, _), future in written:
+                    try:
+                        future.result()
+                    except (PictureError, OSError) as error:
+                        self._report.job_ended(job, error)
+                    advance(1)
         if grid:
             output = options.output or Path()
-            grid.write(output if output.is_dir() else output.parent, styles.picture)
+            grid.write(output if is_folder(output) else output.parent, styles.picture)
 
     def _plan(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> dict[Source, list[Job]]:
         """The jobs of each content that look feasible from the styles and the file headers.
@@ -99,10 +106,14 @@ class PictureRun:
         of_content = {content: list(own) for content, own in groupby(jobs, lambda j: j.content)}
         sizes: list[Size] = []
         ready: dict[Source, list[Job]] = {}
+        needed = 0
         for content, future in prefetch(self._size, self._contents if jobs else (), depth=64):
             own = of_content.get(content, [])
             try:
-                sizes.append(future.result())
+                size = future.result()
+                sizes.append(size)
+                for format_ in {writable_format(job.output) for job in own}:
+                    check_size(format_, size, content.path)
             except PictureError as error:
                 if own:
                     self._report.content_failed(content, own, error)
@@ -110,10 +121,22 @@ class PictureRun:
             for job in own:
                 if styles.are_ready(job):
                     ready.setdefault(content, []).append(job)
+                    needed += least_bytes(writable_format(job.output), size)
                 else:
                     self._report.result(job, "failed", "a style could not be read")
+        if needed:
+            self._check_room(needed)
         stylizer.plan(sizes)
         return ready
+
+    def _check_room(self, needed: int) -> None:
+        output = self._options.output or Path()
+        free = shutil.disk_usage(nearest_folder(output)).free
+        if needed > free:
+            raise PictureError(
+                f"the results take at least {needed / 1e6:.0f} MB, and {free / 1e6:.0f} MB are free",
+                output,
+            )
 
     def _requests(
         self,
@@ -169,3 +192,6 @@ class PictureRun:
         job, picture = finished
         job.output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(picture, job.output, quality=self._options.quality)
+        self._report.job_ended(
+            job, None
+        )  # here, so that it is noted even if the run is interrupted

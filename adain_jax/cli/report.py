@@ -3,15 +3,17 @@
 import json
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from adain_jax.cli.command import describe
 from adain_jax.cli.infer_options import Options
-from adain_jax.cli.jobs import Job, Source
-from adain_jax.files import write_atomically
+from adain_jax.cli.jobs import Job, PassedOver, Source
+from adain_jax.files import check_can_write, exists, write_atomically
 from adain_jax.images import PictureError, TooManyPixelsError
 
 
@@ -26,44 +28,64 @@ class Report:
         seconds: how long the run took, see `timed`.
     """
 
+    debug: bool = False
+    """Whether failures come with a traceback."""
     contents: dict[str, str] = field(default_factory=dict)
     styles: dict[str, str] = field(default_factory=dict)
+    passed_over: list[str] = field(default_factory=list)
+    """Files in folders and globs that are no inputs."""
     outputs: list[dict[str, Any]] = field(default_factory=list)
+    waiting: dict[Job, None] = field(default_factory=dict)
+    """The jobs, in order, of which nothing is noted yet."""
     failures: int = 0
     frames: int = 0
     """How many frames of clips have been stylized."""
     seconds: float = 0.0
 
-    def fail(self, error: Exception | str) -> None:
+    def fail(self, error: Exception) -> None:
         """Counts a failure and prints it immediately."""
         self.failures += 1
+        if self.debug:
+            traceback.print_exception(error)
         print(f"failed: {_describe(error)}", file=sys.stderr)
 
     def found(
-        self, inputs: Iterable[Source | PictureError], outcomes: dict[str, str]
+        self, inputs: Iterable[Source | PassedOver | PictureError], outcomes: dict[str, str]
     ) -> list[Source]:
         """Returns the inputs that were found and adds them to `outcomes`; reports the errors."""
         sources = []
         for found in inputs:
             if isinstance(found, PictureError):
                 self.fail(found)
+            elif isinstance(found, PassedOver):
+                self.passed_over.append(str(found.path))
             else:
                 outcomes[str(found.path)] = "unused"
                 sources.append(found)
         return sources
 
     def without_existing(self, jobs: Iterable[Job], options: Options) -> list[Job]:
-        """Returns the jobs whose file does not exist yet or may be replaced; records the others."""
+        """Returns the jobs whose file can be written, and is not there yet or may be replaced.
+
+        Records the others.
+        """
         kept = []
         for job in jobs:
-            if options.overwrite or not job.output.exists():
-                kept.append(job)
-            elif options.skip_existing:
+            there = exists(job.output)
+            if there and options.skip_existing:
                 self.result(job, "skipped")
+            elif there and not options.overwrite:
+                self.job_ended(
+                    job, PictureError("exists; give --overwrite or --skip-existing", job.output)
+                )
             else:
-                error = f"{job.output}: exists; give --overwrite or --skip-existing"
-                self.result(job, "failed", error)
-                self.fail(error)
+                try:
+                    check_can_write(job.output)
+                except OSError as error:
+                    self.job_ended(job, error)
+                else:
+                    kept.append(job)
+        self.waiting = dict.fromkeys(kept)
         return kept
 
     def content_failed(self, content: Source, jobs: Iterable[Job], error: Exception) -> None:
@@ -89,13 +111,8 @@ class Report:
 
     def result(self, job: Job, outcome: str, error: str | None = None) -> None:
         """Records the outcome of a job."""
-        entry = {
-            "output": str(job.output),
-            "content": str(job.content.path),
-            "styles": [str(style.path) for style in job.styles],
-            "outcome": outcome,
-        }
-        self.outputs.append(entry | ({"error": error} if error else {}))
+        self.waiting.pop(job, None)
+        self.outputs.append(_entry(job, outcome) | ({"error": error} if error else {}))
 
     @contextmanager
     def timed(self) -> Iterator[None]:
@@ -119,24 +136,37 @@ class Report:
             parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
         if self.count("skipped"):
             parts.append(f"{self.count('skipped')} skipped, they exist")
+        if self.passed_over:
+            parts.append(f"{len(self.passed_over)} other files passed over")
         if self.failures:
             parts.append(f"{self.failures} failed")
         return ", ".join(parts)
 
     def write(self, path: Path) -> None:
         """Writes the report as JSON."""
+        outputs = [*self.outputs, *(_entry(job, "not done") for job in self.waiting)]
         content = {
             "contents": self.contents,
             "styles": self.styles,
-            "outputs": self.outputs,
+            "passed_over": self.passed_over,
+            "outputs": outputs,
             "seconds": round(self.seconds, 3),
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, json.dumps(content, indent=1).encode())
 
 
-def _describe(error: Exception | str) -> str:
+def _entry(job: Job, outcome: str) -> dict[str, Any]:
+    return {
+        "output": str(job.output),
+        "content": str(job.content.path),
+        "styles": [str(style.path) for style in job.styles],
+        "outcome": outcome,
+    }
+
+
+def _describe(error: Exception) -> str:
     """The message of an error, with the option of `infer.py` that helps, if there is one."""
     if isinstance(error, TooManyPixelsError):
         return f"{error} (--max-pixels raises it)"
-    return str(error)
+    return describe(error)

@@ -29,7 +29,7 @@ class Styles:
     def __init__(self, options: Options, report: Report):
         self._options = options
         self._report = report
-        self._pictures = report.found(expand(options.style), report.styles)
+        self._pictures = report.found(expand(options.style, output=options.output), report.styles)
         self._files = [Source(path, Path(path.name)) for path in options.style_file]
         self.sources = [*self._pictures, *self._files]
         self.encoded: dict[Source, Style] = {}

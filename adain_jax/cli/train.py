@@ -1,20 +1,17 @@
 """`train.py`: trains a decoder or a light network."""
 
-import tyro
-
-from adain_jax.cli.command import run
+from adain_jax.cli.command import parse, refuse_urls, run
 from adain_jax.training.config import Config
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; exits with 0 (done, or stopped by a signal), 1 or 2 (bad usage)."""
-    config = tyro.cli(
-        Config, prog="train.py", args=arguments, config=(tyro.conf.FlagCreatePairsOff,)
-    )
+    config = parse(Config, "train.py", arguments)
 
     def command() -> None:
         from adain_jax.training.loop import train
 
+        refuse_urls(config)
         train(config)
 
     run(command, debug=config.debug)
