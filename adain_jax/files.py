@@ -41,7 +41,9 @@ def check_can_write(path: Path) -> None:
     longest = os.pathconf(folder, "PC_NAME_MAX") if hasattr(os, "pathconf") else 255
     for name in path.parts[len(folder.parts) :]:
         if len(os.fsencode(name)) > longest:
-            raise OSError(errno.ENAMETOOLONG, f"the name is longer than {longest} bytes", str(path))
+            raise OSError(
+                errno.ENAMETOOLONG, f"holds no names of over {longest} bytes", str(folder)
+            )
 
 
 @contextmanager

@@ -59,6 +59,7 @@ def by_vips(pixels):
     return vips.copy(interpretation="srgb" if pixels.ndim == 3 else "b-w")
 
 
+@pytest.mark.filterwarnings("ignore:.*only the first of its 2 pages")
 @pytest.mark.parametrize("pixels", [RGB, GRAY], ids=["rgb", "gray"])
 @pytest.mark.parametrize("compression", ["raw", "tiff_lzw", "tiff_adobe_deflate", "packbits"])
 def test_tiff(tmp_path, compression, pixels):

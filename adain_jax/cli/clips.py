@@ -39,7 +39,9 @@ class ClipRun:
         self._options = options
         self._report = report
         suffixes = VIDEO_SUFFIXES | {".gif"}
-        found = expand(options.content, suffixes=suffixes, whole_folders=True)
+        found = expand(
+            options.content, suffixes=suffixes, whole_folders=True, output=options.output
+        )
         self._contents = report.found(found, report.contents)
 
     def make_jobs(self, styles: list[Source]) -> list[Job]:

@@ -24,7 +24,8 @@ class Options:
     """Stylize pictures or clips: every content in every style, unless told otherwise.
 
     Contents and styles are files, folders (searched recursively; the output keeps their tree) and
-    quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1.
+    quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1. Other
+    files in folders are passed over, and so are results of an earlier run.
 
     Example: python infer.py --content photos --style paintings/*.jpg --output stylized
     """
@@ -71,8 +72,8 @@ class Options:
     fps: float | None = None
     """For clips: frames per second of a folder of frames; by default 25."""
     mask: Annotated[tuple[Path, ...], _Many] = ()
-    """One mask picture per style, white where that style goes. Pixels outside all masks keep the
-    content."""
+    """One mask picture per style, white where that style goes; what is transparent counts as black.
+    Pixels outside all masks keep the content."""
     preserve_color: Literal["none", "coral", "luminance"] = "none"
     """How to keep the content's colors. coral: recolor the style picture like the content before it
     is encoded; luminance: take only the luminance from the result."""
@@ -114,11 +115,12 @@ class Options:
     save_style: _File = None
     """Write the encoded styles to this folder; --content may then be omitted."""
     report: _File = None
-    """Write a JSON file that lists every input and result with its outcome."""
+    """Write a JSON file that lists every input and result with its outcome, and the files in folders
+    that were passed over."""
     timing: bool = False
     """Print how long each phase took."""
     debug: bool = False
-    """Show a traceback on failure."""
+    """Show a traceback on failure, also of single pictures."""
 
 
 def flag(name: str) -> str:

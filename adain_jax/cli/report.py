@@ -82,7 +82,8 @@ class Report:
                 try:
                     check_can_write(job.output)
                 except OSError as error:
-                    self.job_ended(job, error)
+                    reason = f"cannot be written ({describe(error)})"
+                    self.job_ended(job, PictureError(reason, job.output))
                 else:
                     kept.append(job)
         self.waiting = dict.fromkeys(kept)

@@ -108,7 +108,7 @@ def what_is_wrong(file: str | Path | BinaryIO) -> str:
             return f"not a picture that can be read, but {name}; convert it to JPEG or PNG"
     if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return (
-            "a kind of TIFF that cannot be read, perhaps for its floats or channels; save it with 8 or "
-            "16 bits per channel"
+            "not a picture that can be read, but a damaged or unusual TIFF; save it with 8 or 16 bits "
+            "per channel"
         )
     return "not a picture that can be read"

@@ -5,6 +5,7 @@ import struct
 
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 _TAG = 0x0112
 _TRANSPOSED = 5  # from this orientation on, width and height are swapped
@@ -26,7 +27,7 @@ def orientation(image: Image.Image) -> int:
     turns TIFF files itself, and gives their size as turned. In AVIF files, only the container's own
     turning counts, which Pillow puts in place of what EXIF says.
     """
-    if image.format == "TIFF" or (image.format == "AVIF" and "exif" not in image.info):
+    if isinstance(image, TiffImageFile) or (image.format == "AVIF" and "exif" not in image.info):
         return 1
     try:
         if isinstance(image, PngImageFile):
@@ -36,6 +37,13 @@ def orientation(image: Image.Image) -> int:
     except Exception:  # a broken EXIF block is no reason to refuse the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def is_stored_upright(image: Image.Image) -> bool:
+    """Whether an undecoded image's pixels are stored as they are to be seen."""
+    if isinstance(image, TiffImageFile):
+        return image.tag_v2.get(_TAG) not in _METHODS
+    return orientation(image) == 1
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

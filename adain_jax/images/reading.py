@@ -20,7 +20,7 @@ from adain_jax.images.dtypes import Picture, Pixels, to_float
 from adain_jax.images.errors import PictureError, PictureWarning, TooManyPixelsError
 from adain_jax.images.formats import READABLE, what_is_wrong
 from adain_jax.images.metadata import without_metadata
-from adain_jax.images.orientation import orientation, upright, upright_size
+from adain_jax.images.orientation import is_stored_upright, orientation, upright, upright_size
 from adain_jax.images.pillow_settings import reading_settings
 from adain_jax.images.tiff_pages import choose_page
 
@@ -82,7 +82,7 @@ def read_pixels(
 
     def read(image: Image.Image) -> Pixels:
         target = _target_size(image, size, path, max_pixels)
-        unchanged = target == image.size and not crop and orientation(image) == 1
+        unchanged = target == image.size and not crop and is_stored_upright(image)
         if unchanged and image.tell() == 0 and streaming.can_read(image):
             return streaming.read(path, image)
         return np.asarray(_load(image, target, path, crop=crop, keep_alpha=keep_alpha))
