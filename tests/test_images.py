@@ -479,6 +479,27 @@ def test_odd_segments_of_a_jpeg_cost_nothing(tmp_path, odd):
     assert picture_size(path) == (9, 6)
 
 
+@pytest.mark.parametrize("exif", [b"EXIF\xff\xff\xff\x7fabc", b"EXIF\x20\0\0\0abc"])
+def test_metadata_of_a_webp_that_are_cut_off_cost_nothing(tmp_path, exif):
+    path = save(Image.fromarray(RGB), tmp_path / "a.webp", lossless=True, xmp=b"<x/>")
+    data = bytearray(path.read_bytes() + exif)
+    data[20] |= 8  # there is EXIF
+    struct.pack_into("<I", data, 4, len(data) - 8)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_8_bit(path), RGB)
+
+
+def test_metadata_of_a_jpeg_2000_that_are_cut_off_cost_nothing(tmp_path):
+    path = save(Image.fromarray(RGB), tmp_path / "a.jp2")
+    data = path.read_bytes()
+    start = data.index(b"jp2h") - 4
+    (length,) = struct.unpack_from(">I", data, start)
+    box = b"\0\0\0\x12res \0\0\0\x0arescab"
+    header = struct.pack(">I", length + len(box)) + data[start + 4 : start + length] + box
+    path.write_bytes(data[:start] + header + data[start + length :])
+    np.testing.assert_array_equal(read_8_bit(path), RGB)
+
+
 def test_damage_to_the_picture_itself_is_not_hidden(tmp_path):
     path = png_with(tmp_path / "a.png", late=ODD_CHUNKS["a long text"])
     data = bytearray(path.read_bytes())

@@ -32,8 +32,8 @@ def without_metadata(file: str | Path | BinaryIO) -> BinaryIO | None:
         file: a path, or an open file.
 
     Returns:
-        A PNG, JPEG or AVIF file in memory. None for other files, and for those that are damaged as
-        a whole.
+        A PNG, JPEG, WebP, AVIF or JPEG 2000 file in memory. None for other files, and for those that
+        are damaged as a whole.
 
     Raises:
         OSError: the file cannot be read.
@@ -48,6 +48,13 @@ def without_metadata(file: str | Path | BinaryIO) -> BinaryIO | None:
             return io.BytesIO(_PNG + b"".join(_png_chunks(data)))
         if data.startswith(_JPEG):
             return io.BytesIO(b"\xff\xd8" + b"".join(_jpeg_segments(data)))
+        if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+            chunks = b"WEBP" + b"".join(_webp_chunks(data))
+            return io.BytesIO(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+        if data[4:8] == b"jP  ":
+            # The pixels alone, unless they are numbers of a palette.
+            boxes, mark, pixels = data.partition(b"jp2c")
+            return io.BytesIO(pixels) if mark and b"pclr" not in boxes else None
         if data[4:8] == b"ftyp":
             # An item of an unknown type is passed over. The pixels lie behind these boxes.
             boxes, mark, pixels = data.partition(b"mdat")
@@ -95,3 +102,14 @@ def _jpeg_segments(data: bytes) -> Iterator[bytes]:
         ):
             yield segment
     yield data[position:]
+
+
+def _webp_chunks(data: bytes) -> Iterator[bytes]:
+    needed = {b"VP8X", b"VP8 ", b"VP8L", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF"}
+    position = 12
+    while position + 8 < len(data):
+        kind, length = struct.unpack_from("<4sI", data, position)
+        chunk = data[position : position + 8 + length + length % 2]
+        position += 8 + length + length % 2
+        if kind in needed and (position <= len(data) or kind not in (b"ICCP", b"EXIF")):
+            yield chunk

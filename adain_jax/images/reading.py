@@ -214,7 +214,9 @@ def open_image(file: str | Path | BinaryIO, name: Name) -> Image.Image:
     except IsADirectoryError:
         raise PictureError("a folder, not a picture", name) from None
     except OSError as error:
-        raise PictureError(error.strerror or str(error), name) from error
+        if error.strerror:
+            raise PictureError(error.strerror, name) from error
+        raise _DamagedError(f"damaged picture ({error})", name) from error
 
 
 def resized(size: tuple[int, int], shorter: int, name: Name, max_pixels: int) -> tuple[int, int]:
