@@ -133,6 +133,7 @@ def test_results_inside_the_content_folder_are_no_contents(folder, run, output):
     code, out, _ = run(*arguments, "--skip-existing")
     assert code == 0
     assert "4 skipped" in out
+    assert ("1 other files passed over" in out) == (output != "content")
     assert files("content") == before
     if output != "content":
         assert run("--content", "content/**/*", *arguments[2:], "--skip-existing")[0] == 0

@@ -76,7 +76,7 @@ def describe(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError) and error.filename:
         return f"{printable(error.filename)}: {error.strerror}"
-    return f"{type(error).__name__}: {error} (--debug shows where)"
+    return f"{type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
 
 
 class _Ended(BaseException):

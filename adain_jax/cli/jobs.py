@@ -48,7 +48,7 @@ class Job:
 
 @dataclass(frozen=True)
 class PassedOver:
-    """A file among the inputs that is none, by its suffix."""
+    """What lies among the inputs and is none: a file, by its suffix, or the folder of the results."""
 
     path: Path
 

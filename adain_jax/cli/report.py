@@ -33,7 +33,7 @@ class Report:
     contents: dict[str, str] = field(default_factory=dict)
     styles: dict[str, str] = field(default_factory=dict)
     passed_over: list[str] = field(default_factory=list)
-    """Files in folders and globs that are no inputs."""
+    """Files in folders and globs that are no inputs, and the folder of the results among them."""
     outputs: list[dict[str, Any]] = field(default_factory=list)
     waiting: dict[Job, None] = field(default_factory=dict)
     """The jobs, in order, of which nothing is noted yet."""

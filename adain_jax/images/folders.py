@@ -15,7 +15,7 @@ class Found:
 
     Attributes:
         pictures: files with a picture's suffix, sorted by path.
-        others: the other files, sorted by path.
+        others: the other files, and the folder that was left out, sorted by path.
         unreadable: an error for each folder that cannot be read.
     """
 
@@ -49,9 +49,12 @@ def search(
     while folders or links:
         current = folders.pop() if folders else links.pop(0)
         real = current.resolve()
-        if real in seen or (real == skip and current != Path(folder)):
+        if real in seen:
             continue
         seen.add(real)
+        if real == skip and current != Path(folder):
+            found.others.append(current)
+            continue
         try:
             entries = sorted(os.scandir(current), key=lambda entry: entry.name)
         except OSError as error:
