@@ -138,7 +138,7 @@ class Report:
         if self.count("skipped"):
             parts.append(f"{self.count('skipped')} skipped, they exist")
         if self.passed_over:
-            parts.append(f"{len(self.passed_over)} other files passed over")
+            parts.append(f"{len(self.passed_over)} passed over")
         if self.failures:
             parts.append(f"{self.failures} failed")
         return ", ".join(parts)
