@@ -133,4 +133,4 @@ def test_a_stream_without_end_takes_a_few_pictures_at_a_time(stylizer):
             yield make_request(i, picture, style)
 
     for request, _ in islice(stylizer.stream(requests()), 10):
-        assert len(taken) <= request.key + 2 * stylizer.batch_size
+        assert len(taken) <= request.key + 2 * stylizer.pictures_at_once

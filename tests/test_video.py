@@ -10,6 +10,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -820,7 +821,7 @@ def test_what_breaks_off_leaves_nothing(folder, stylizer, name):
 
 def test_few_frames_are_in_memory_at_a_time(stylizer):
     read, written, most = 0, 0, 0
-    batched = Stylizer.load(batch_size=2)
+    batched = Stylizer.load(batch_size=2, devices=jax.local_devices()[:1])
 
     def frames():
         nonlocal read

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from adain_jax.cli.command import run
+from adain_jax.cli.command import parse, run
 from adain_jax.errors import UsageError
 
 
@@ -79,12 +79,7 @@ class Options:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command and exits: 0; 1 if a record failed or on failure; 2 on bad usage."""
-    options = tyro.cli(
-        Options,
-        prog="python -m adain_jax.dataset",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
+    options = parse(Options, "python -m adain_jax.dataset", arguments)
     run(lambda: _stylize(options), debug=options.debug)
 
 

@@ -1,6 +1,5 @@
 """The configuration of a training run; also the options of `train.py`."""
 
-import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -184,13 +183,6 @@ class Config:
             )
             if (getattr(self, name) or 0) < 0
         ]
-        for name in ("run_dir", "content", "style", "val_content", "val_style"):
-            value = str(getattr(self, name))
-            if re.match(r"[a-z][a-z0-9+.-]+:/", value):  # as a path it has lost a slash
-                found.append(
-                    f"{_option(name)} {value} is an address; training reads and writes local "
-                    "folders: mount the bucket, or copy what it needs"
-                )
         if self.learning_rate <= 0:
             found.append("--learning-rate must be above 0")
         if not 0 <= self.ema < 1:
