@@ -70,7 +70,7 @@ def upload(seed: int = 0) -> Upload:
 def test_files_that_are_no_pictures_are_refused_by_name() -> None:
     for name, data, problem in (
         ("text.jpg", b"not a picture", "not a picture"),
-        ("empty.png", b"", "not a picture"),
+        ("empty.png", b"", "the file is empty"),
         ("half.png", png(300, 300)[:-2000], "damaged"),
         ("../../etc/passwd", b"root:x:0:0", "passwd: not a picture"),
         ("large.png", bytes(MAX_BYTES + 1), "larger than 20 MB"),

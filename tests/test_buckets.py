@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adain_jax.inference.buckets import Buckets
+from adain_jax.inference.buckets import Buckets, FixedBuckets
 
 size = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
@@ -61,6 +61,17 @@ def test_a_fitting_bucket_is_used_again():
 def test_the_last_batch_is_filled_up_but_a_new_habit_is_not():
     buckets = Buckets()
     shape = (8, 8)
-    assert [buckets.rows_for(shape, n) for n in (8, 8, 3)] == [8, 8, 8]
-    assert [buckets.rows_for(shape, n) for n in (8, 1, 1, 1, 3)] == [8, 8, 1, 1, 4]
-    assert buckets.rows_for((8, 16), 3) == 4
+    assert [buckets.rows_for(shape, n) for n in (8, 8, 4)] == [8, 8, 8]
+    assert [buckets.rows_for(shape, n) for n in (8, 1, 1, 1, 4)] == [8, 8, 1, 1, 4]
+    assert buckets.rows_for((8, 16), 4) == 4
+
+
+def test_fixed_shapes_depend_on_the_size_alone_and_waste_little():
+    fixed = FixedBuckets()
+    shapes = [fixed.bucket_for((side, side))[0] for side in range(1, 2000)]
+    for side, shape in enumerate(shapes, start=1):
+        assert side <= shape <= max(side + 7, 1.25 * side)
+        assert shape % 8 == 0
+    assert len(set(shapes)) < 32
+    assert fixed.bucket_for((256, 320)) == (256, 320)
+    assert [fixed.rows_for((8, 8), n) for n in (8, 4, 1)] == [8, 4, 1]

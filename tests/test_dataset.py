@@ -200,7 +200,7 @@ def test_a_folder_keeps_its_classes_and_its_originals(tmp_path, on_one_process):
     for name in ("cat/1.JPEG", "dog/x/1.jpg", "dog/bad.png"):
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"" if "bad" in name else jpeg(3, 24, 32))
+        path.write_bytes(b"no picture" if "bad" in name else jpeg(3, 24, 32))
     recipe = Recipe(random_styles=1, keep_original=True, content_size=0)
     (summary,) = on_one_process(str(tmp_path / "in"), tmp_path / "out", "folder", recipe)
     assert sorted(read_all(tmp_path / "out")) == [
