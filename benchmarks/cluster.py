@@ -2,13 +2,15 @@
 
     python -m benchmarks cluster [--pictures 400] [--cluster-side 256]
 
-Workers have a core each. The rate is that of the records that are written after every worker has given
-its first part, so that neither imports nor compilation count. For the overhead, `infer.py` and one
-worker with all cores stylize the same folder, once whole and once a quarter of it: the difference is
-the time of a picture.
+One worker and all that goes with it have one core, two have two. The rate is that of the records that
+are written after every worker has given its first part, so that neither imports nor compilation count.
+For the overhead, `infer.py` and one worker with all cores stylize the same folder, `infer.py` once the
+whole and once a quarter of it: the difference is the time of a picture.
 """
 
 import argparse
+import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -36,7 +38,7 @@ def make_pictures(folder: Path, number: int, side: int) -> None:
 
 
 def rate(pictures: Path, style: Path, side: int, workers: int, cores: int) -> float:
-    """Records per second of so many workers that share so many cores."""
+    """Records per second of so many workers, when everything has so many cores."""
     import ray
 
     from adain_jax.dataset import Recipe
@@ -46,8 +48,10 @@ def rate(pictures: Path, style: Path, side: int, workers: int, cores: int) -> fl
     from adain_jax.dataset.storage import locate
     from adain_jax.dataset.styles import encode_styles
 
+    whole = os.sched_getaffinity(0)
     with tempfile.TemporaryDirectory() as folder, quiet():
-        ray.init("local", num_cpus=cores, log_to_driver=False)
+        os.sched_setaffinity(0, sorted(whole)[:cores])  # for all of Ray's processes too
+        ray.init("local", num_cpus=cores, log_to_driver=False, logging_level=logging.ERROR)
         try:
             recipe, source, output = (
                 Recipe(content_size=side),
@@ -68,12 +72,14 @@ def rate(pictures: Path, style: Path, side: int, workers: int, cores: int) -> fl
             return records / (time.perf_counter() - start)
         finally:
             ray.shutdown()
+            os.sched_setaffinity(0, whole)
 
 
 def infer_seconds(pictures: Path, style: Path, side: int) -> float:
     """Seconds that `infer.py` takes for a folder."""
     with tempfile.TemporaryDirectory() as output:
-        command = [sys.executable, "-m", "adain_jax.cli.infer", "--content", str(pictures)]
+        script = "from adain_jax.cli.infer import main; main()"
+        command = [sys.executable, "-c", script, "--content", str(pictures)]
         command += ["--style", str(style), "--output", output, "--content-size", str(side)]
         start = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
