@@ -30,7 +30,6 @@ def test_all_local_devices_are_used_unless_told_otherwise(params):
         Stylizer(params, devices=[])
 
 
-@pytest.mark.essential
 @pytest.mark.parametrize("batch_size", [1, 2])
 def test_mixed_sizes_give_the_same_on_four_devices_as_on_one(
     params, contents, compilations, batch_size

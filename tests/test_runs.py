@@ -199,8 +199,8 @@ def test_a_signal_saves_and_stops(workplace, whole_run, tmp_path):
 
 @pytest.mark.slow
 def test_killed_at_any_moment_the_losses_are_those_of_an_uninterrupted_run(workplace, tmp_path):
-    """SIGKILL ten times, at random moments and in the middle of saves."""
-    steps = 40
+    """SIGKILL six times, at random moments and in the middle of saves."""
+    steps = 24
     options = {"steps": steps, "save_every": 1, "batch_size": 1}
     assert start(arguments(workplace, tmp_path / "whole", **options)).wait() == 0
     run = arguments(workplace, tmp_path / "killed", **options)
@@ -210,7 +210,7 @@ def test_killed_at_any_moment_the_losses_are_those_of_an_uninterrupted_run(workp
     def finished():
         return {int(path.name) for path in checkpoints.glob("*") if path.name.isdigit()}
 
-    for kill in range(10):
+    for kill in range(6):
         process = start(run, stdout=subprocess.DEVNULL)
         begun, target = len(losses(tmp_path / "killed")), moments.randint(1, 3)
         while process.poll() is None and len(losses(tmp_path / "killed")) < begun + target:

@@ -440,7 +440,7 @@ def test_augmented_styles_are_pictures_unlike_each_other():
 def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys):
     recipe = tmp_path / "small.toml"
     recipe.write_text(
-        'model = "distilled"\n[common]\npictures = "device"\nsteps_per_dispatch = 2\n'
+        'model = "distilled"\n[common]\npictures = "device"\nsteps_per_dispatch = 1\n'
         '[[legs]]\nname = "features"\nsteps = 9\ncontent_weight = 0.0\nstyle_weight = 0.0\n'
         'feature_weight = 1.0\n[[legs]]\nname = "losses"\nteacher_weight = 1.0\n'
     )
