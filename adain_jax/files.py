@@ -1,10 +1,12 @@
 """Atomic writing of files, and the metadata of safetensors files."""
 
 import errno
+import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,14 +50,105 @@ def check_can_write(path: Path) -> None:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path in the same folder, renamed to `path` on success and removed on failure."""
+    """An empty temporary file in the same folder, renamed to `path` on success, else removed.
+
+    A killed process leaves its temporary file behind; the next one that writes to `path` removes it.
+    Where several write to `path` at once, the last one's file stays.
+    """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem[:40]}.{secrets.token_hex(4)}{path.suffix}")
+    with _claimed(path, path.suffix, _open_file) as temporary:
+        try:
+            temporary.write_bytes(b"")
+            yield temporary
+            temporary.replace(path)
+        finally:
+            _remove(temporary)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """An empty temporary folder beside `path`, which takes its place on success, else is removed.
+
+    A folder that is there goes last. What a killed process left behind is removed, and the folder
+    that it was about to replace is put back.
+    """
+    with _claimed(path, "", _open_folder) as temporary:
+        replaced = temporary.with_name(f"{temporary.name}.old")
+        _put_back(replaced, path)
+        try:
+            temporary.mkdir(exist_ok=True)
+            for left in temporary.iterdir():
+                _remove(left)
+            yield temporary
+            if path.exists():
+                path.rename(replaced)
+            temporary.rename(path)
+        finally:
+            _remove(temporary)
+            _put_back(replaced, path)
+
+
+def _put_back(replaced: Path, path: Path) -> None:
+    """Puts a folder back in its place, or removes it if there is another."""
+    if path.exists():
+        _remove(replaced)
+    elif replaced.exists():
+        replaced.rename(path)
+
+
+def _remove(path: Path) -> None:
+    if is_folder(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _claimed(path: Path, suffix: str, open_: Callable[[Path], int]) -> Iterator[Path]:
+    """A hidden path beside `path` that nobody else uses.
+
+    Its name follows from that of `path`, so that what a killed process left there is found again. It
+    is a random one where another process is at work there, or where nothing can be locked.
+    """
+
+    def hidden(mark: str) -> Path:
+        return path.with_name(f".{path.stem[:40]}.{mark}{suffix}")
+
+    usual = hidden(hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8])
+    lock = _locked(usual, open_)
     try:
-        yield temporary
-        temporary.replace(path)
+        yield hidden(secrets.token_hex(4)) if lock is None else usual
     finally:
-        temporary.unlink(missing_ok=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(path: Path, open_: Callable[[Path], int]) -> int | None:
+    """The open file or folder at a path, locked until it is closed; None if that cannot be."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    opened = open_(path)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(opened), path.stat()):
+            return opened
+    except (BlockingIOError, FileNotFoundError):  # it is in use, or has just got its final name
+        pass
+    except OSError:  # a file system without locks
+        _remove(path)
+    os.close(opened)
+    return None
+
+
+def _open_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+
+
+def _open_folder(path: Path) -> int:
+    path.mkdir(exist_ok=True)
+    return os.open(path, os.O_RDONLY)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:

@@ -1,7 +1,5 @@
 """Writing clips frame by frame: videos with their sound, GIFs, folders of numbered pictures."""
 
-import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +15,7 @@ from av.video.format import VideoFormat
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from adain_jax.files import atomic_path
+from adain_jax.files import atomic_folder, atomic_path
 from adain_jax.images import save_picture
 from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
@@ -167,32 +165,22 @@ def _writing_gif(path: Path, clip: Clip) -> Iterator[Write]:
 
 @contextmanager
 def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
-    _check_holds_frames_only(path)
-    mark = f"{path.name[:40]}.{secrets.token_hex(4)}"
-    folder, replaced = path.with_name(f".{mark}"), path.with_name(f".{mark}.old")
     count = 0
-
-    def write(frame: Frame) -> None:
-        nonlocal count
-        count += 1
-        save_picture(frame.pixels, folder / _frame_name(count, suffix), quality=quality)
-
     try:
-        folder.mkdir()
-        yield write
-        if not count:
-            raise VideoError("cannot be written (no frames)", path)
-        # The old frames go last: whatever happens, one of the two is whole.
-        if path.exists():
-            path.rename(replaced)
-        folder.rename(path)
-        shutil.rmtree(replaced, ignore_errors=True)
+        with atomic_folder(path) as folder:
+            _check_holds_frames_only(path)
+
+            def write(frame: Frame) -> None:
+                nonlocal count
+                count += 1
+                name = _frame_name(count, suffix)
+                save_picture(frame.pixels, folder / name, quality=quality)
+
+            yield write
+            if not count:
+                raise VideoError("cannot be written (no frames)", path)
     except OSError as error:
         raise VideoError(f"cannot be written ({error.strerror})", path) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        if replaced.exists() and not path.exists():
-            replaced.rename(path)
 
 
 def _check_holds_frames_only(path: Path) -> None:
@@ -216,11 +204,11 @@ def _created(
 ) -> Iterator[OutputContainer]:
     """Opens a new file, which appears at `path` once it is complete."""
     try:
-        with (
-            atomic_path(path) as temporary,
-            av.open(f"file:{temporary}", "w", format=format_, options=options) as output,
-        ):
-            yield output
+        with atomic_path(path) as temporary:
+            with av.open(f"file:{temporary}", "w", format=format_, options=options) as output:
+                yield output
+            if not temporary.stat().st_size:
+                raise ValueError("no frames")
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"cannot be written ({error.strerror})", path) from error
     except ValueError as error:  # PyAV's own checks

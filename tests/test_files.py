@@ -1,0 +1,68 @@
+"""Files and folders are whole or not there, and what killed processes leave is taken away."""
+
+import errno
+import subprocess
+import sys
+
+import pytest
+
+from adain_jax.files import atomic_folder, atomic_path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def killed(folder, code):
+    """Runs Python code in another process, which is gone before it can tidy up."""
+    code = f"import os\nfrom pathlib import Path\nfrom adain_jax.files import *\n{code}"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=False)
+
+
+def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path):
+    killed(tmp_path, "with atomic_path('a.txt') as path: path.write_text('half'); os._exit(1)")
+    assert len(names(tmp_path)) == 1
+    with atomic_path(tmp_path / "a.txt") as path:
+        assert path.read_bytes() == b""
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_two_that_write_at_once_do_not_meet(tmp_path):
+    with atomic_path(tmp_path / "a.txt") as first, atomic_path(tmp_path / "a.txt") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "first"  # which ended last
+    with atomic_folder(tmp_path / "b") as first, atomic_folder(tmp_path / "b") as second:
+        (first / "1").touch()
+        (second / "2").touch()
+    assert (names(tmp_path), names(tmp_path / "b")) == (["a.txt", "b"], ["1"])
+
+
+@pytest.mark.parametrize("locks", ["refused", "unknown"])
+def test_where_nothing_can_be_locked_nothing_is_left_either(tmp_path, monkeypatch, locks):
+    if locks == "unknown":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    else:
+
+        def refuse(*_):
+            raise OSError(errno.ENOTSUP, "Operation not supported")
+
+        monkeypatch.setattr("fcntl.flock", refuse)
+    with atomic_path(tmp_path / "a.txt") as path:
+        path.write_text("whole")
+    with atomic_folder(tmp_path / "b") as folder:
+        (folder / "1").touch()
+    assert names(tmp_path) == ["a.txt", "b"]
+
+
+def test_a_folder_that_a_killed_process_was_replacing_is_back_with_the_next_write(tmp_path):
+    with atomic_folder(tmp_path / "b") as folder:
+        (folder / "old").touch()
+    between = "Path.rename = lambda path, to: os.rename(path, to) or os._exit(1)\n"
+    killed(tmp_path, f"{between}with atomic_folder(Path('b')) as b: (b / 'new').touch()")
+    assert len(names(tmp_path)) == 2
+    assert not (tmp_path / "b").exists()
+    with atomic_folder(tmp_path / "b") as folder:
+        assert (names(folder), names(tmp_path / "b")) == ([], ["old"])
+    assert (names(tmp_path), names(tmp_path / "b")) == (["b"], [])
