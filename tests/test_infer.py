@@ -15,6 +15,7 @@ from test_images import bad_files
 from adain_jax import Stylizer
 from adain_jax.cli import infer, pictures
 from adain_jax.images import read_picture, save_picture
+from adain_jax.inference import compilation_cache
 
 ROOT = Path(__file__).parent.parent
 rng = np.random.default_rng(0)
@@ -590,3 +591,10 @@ def test_compiled_programs_are_kept_in_a_private_folder(tmp_path):
     assert programs.stat().st_mode & 0o077 == 0
     assert _cached(tmp_path / "off", "--no-compilation-cache")[1] == []
     assert _cached(tmp_path / "open", mode=0o777)[1] == []  # others could put programs there
+
+
+def test_programs_that_a_killed_process_left_half_written_are_forgotten(tmp_path):
+    for name in ("whole-cache", "whole-atime", "half-cache"):
+        (tmp_path / name).write_bytes(b"contents")
+    compilation_cache._forget_interrupted(tmp_path)
+    assert files(tmp_path) == [".lockfile", "whole-atime", "whole-cache"]
