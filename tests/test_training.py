@@ -553,6 +553,21 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path):
         agree(configure(run_dir=tmp_path, pictures="device"))
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff{}", b"[" * 100_000])
+def test_a_damaged_configuration_is_named(tmp_path, content):
+    (tmp_path / "config.json").write_bytes(content)
+    with pytest.raises(RunError, match=r"config\.json: damaged"):
+        agree(configure(run_dir=tmp_path))
+
+
+@pytest.mark.parametrize("line", [b"\xff", b"7", b'{"loss": 1}', b'{"step": "1"}', b"[" * 100_000])
+def test_damaged_metrics_are_passed_over(tmp_path, line):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(line + b'\n{"step": 1, "loss": 2.0}\n')
+    Metrics(path, until=1).close()
+    assert read_metrics(path) == [{"step": 1, "loss": 2.0}]
+
+
 def test_metrics_after_the_checkpoint_are_dropped(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n{"step": 3, "lo')

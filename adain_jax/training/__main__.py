@@ -127,17 +127,18 @@ def _plot(options: Plot) -> None:
 
 
 def _export(options: Export) -> None:
-    import json
-
     from adain_jax.training.checkpoints import Checkpoints, export
     from adain_jax.training.config import Config
-    from adain_jax.training.run_dir import RunError
+    from adain_jax.training.run_dir import RunError, recorded
     from adain_jax.training.step import initial_state
 
-    file = options.folder / "config.json"
-    if not file.exists():
-        raise RunError(f"{options.folder}: no run in this folder")
-    config = Config(**json.loads(file.read_text()))
+    values = recorded(options.folder)
+    if values is None:
+        raise RunError("no run in this folder", options.folder)
+    try:
+        config = Config(**values)
+    except TypeError as error:
+        raise RunError(f"config.json is not of this version ({error})", options.folder) from error
     if config.norm != "none" or config.transform != "adain":
         raise RunError(f"{options.folder}: infer.py cannot use a decoder with other layers")
     state, _ = Checkpoints(options.folder / "checkpoints").restore(

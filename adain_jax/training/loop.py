@@ -1,7 +1,6 @@
 """The training run: from a configuration to trained weights, with interruptions and resumption."""
 
 import dataclasses
-import json
 import math
 import signal
 import sys
@@ -31,7 +30,7 @@ from adain_jax.training.pictures_on_device import (
     estimated_bytes,
     load_all,
 )
-from adain_jax.training.run_dir import Metrics, RunError, agree, plot
+from adain_jax.training.run_dir import Metrics, RunError, agree, plot, recorded
 from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
 from adain_jax.training.style_augmentation import window_side
 from adain_jax.training.validation import Validation, describe
@@ -291,12 +290,9 @@ def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple
     A resumed run keeps the place of its pictures, because its batches depend on it.
     """
     place, reason = config.pictures, "as --pictures says"
-    file = config.run_dir / "config.json"
-    if place == "auto" and file.exists():
-        try:
-            place, reason = json.loads(file.read_text())["pictures"], "as this run began"
-        except (ValueError, KeyError):  # `agree` reports what is wrong with the file
-            place = "stream"
+    before = recorded(config.run_dir)
+    if place == "auto" and before is not None:
+        place, reason = before.get("pictures", "stream"), "as this run began"
     accelerated = jax.default_backend() != "cpu"
     if place == "auto" and not accelerated:
         place, reason = "stream", "as a CPU has no memory of its own"

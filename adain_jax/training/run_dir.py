@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,8 @@ def agree(config: Config) -> None:
     Raises:
         RunError: config.json is damaged, or has other values; all that differ are named.
     """
-    file = config.run_dir / "config.json"
-    if file.exists():
-        try:
-            before = json.loads(file.read_text())
-        except ValueError:
-            raise RunError(f"{file}: damaged; delete it or take another --run-dir") from None
+    before = recorded(config.run_dir)
+    if before is not None:
         # Options that are newer than the run: the run behaved as their defaults do now.
         before = {field.name: field.default for field in fields(Config)} | {
             "pictures": "stream",
@@ -43,7 +40,26 @@ def agree(config: Config) -> None:
                 f"take another --run-dir"
             )
     config.run_dir.mkdir(parents=True, exist_ok=True)
-    write_atomically(file, json.dumps(config.to_json(), indent=1).encode())
+    data = json.dumps(config.to_json(), indent=1).encode()
+    write_atomically(config.run_dir / "config.json", data)
+
+
+def recorded(run_dir: Path) -> dict[str, Any] | None:
+    """The configuration that a run's config.json records; None if there is no such file.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    file = run_dir / "config.json"
+    if not file.exists():
+        return None
+    try:
+        values = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise RunError("damaged; delete it or take another --run-dir", file)
+    return values
 
 
 class Metrics:
@@ -72,11 +88,11 @@ class Metrics:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """Reads the lines of metrics.jsonl, except damaged ones; returns none if there is no file."""
     lines = []
-    for line in path.read_text().splitlines() if path.exists() else []:
-        try:
-            lines.append(json.loads(line))
-        except ValueError:
-            continue
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        with suppress(ValueError, RecursionError):
+            values = json.loads(line)
+            if isinstance(values, dict) and isinstance(values.get("step"), int):
+                lines.append(values)
     return lines
 
 
