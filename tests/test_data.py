@@ -224,8 +224,10 @@ def test_packing_and_reading_back(tmp_path, folders, capsys):
             assert min(image.size) == 20
     assert not (tmp_path / "packed.partial").exists()
     assert take(batches((target, folders[1])), 2)[0].content.shape == (3, 16, 16, 3)
+    (tmp_path / "packed.partial").mkdir()  # as if killed before its last step
     with pytest.raises(DataError, match="exists already"):
         pack(folders[0], target, size=20)
+    assert not (tmp_path / "packed.partial").exists()
 
 
 def test_packed_pictures_open_in_plain_tfds_and_are_never_enlarged(tmp_path):

@@ -41,12 +41,13 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
     from rich.console import Console
     from rich.progress import track
 
+    staging = target.with_name(target.name + ".partial")
     if target.exists():
+        shutil.rmtree(staging, ignore_errors=True)  # of a call that was killed as it ended
         raise DataError("exists already", target)
     if source.resolve() in target.resolve().parents:
         raise DataError(f"lies below {source}, and would be packed itself", target)
     paths = find_pictures(source)
-    staging = target.with_name(target.name + ".partial")
     pictures = staging / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     _check_settings(staging, {"source": str(source.resolve()), "size": size, "quality": quality})
