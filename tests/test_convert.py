@@ -502,6 +502,14 @@ def test_a_file_cut_short_anywhere_is_an_error_that_names_it(tmp_path, valid, na
             sources.read(path)
 
 
+def test_what_is_no_array_in_an_npz_is_passed_over(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, a=np.ones(3, np.float32))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("b.npy", b"no array")
+    assert list(sources.read(path)) == ["a"]
+
+
 @pytest.mark.parametrize(
     "name", ["a.pth", "a.t7", "a.npz", "a.h5", "a.safetensors", "a.caffemodel"]
 )

@@ -98,7 +98,8 @@ def _read_zip(path: Path) -> dict[str, np.ndarray]:
                 return _read_hdf5(io.BytesIO(archive.read(_KERAS_WEIGHTS)), path)
         if sizes and all(name.endswith(".npy") for name in sizes):
             with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
+                # What has not the head of an array comes as bytes.
+                return {key: value for key, value in arrays.items() if hasattr(value, "shape")}
     except ConversionError:
         raise
     except Exception as error:  # zip files have many ways to be damaged
