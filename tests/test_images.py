@@ -500,6 +500,17 @@ def test_metadata_of_a_jpeg_2000_that_are_cut_off_cost_nothing(tmp_path):
     np.testing.assert_array_equal(read_8_bit(path), RGB)
 
 
+def test_a_picture_has_the_size_that_was_told_or_is_refused(tmp_path):
+    path = save(Image.fromarray(RGB), tmp_path / "a.jp2")
+    data = path.read_bytes()
+    start = data.index(b"ihdr") + 4
+    (height,) = struct.unpack_from(">I", data, start)
+    path.write_bytes(data[:start] + struct.pack(">I", height + 200) + data[start + 4 :])
+    assert picture_size(path)[0] == height + 200
+    with pytest.raises(PictureError, match=r"a\.jp2: damaged picture"):
+        read_picture(path)
+
+
 def test_damage_to_the_picture_itself_is_not_hidden(tmp_path):
     path = png_with(tmp_path / "a.png", late=ODD_CHUNKS["a long text"])
     data = bytearray(path.read_bytes())

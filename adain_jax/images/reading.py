@@ -247,16 +247,29 @@ class _DamagedError(PictureError):
 def _read(file: str | Path | BinaryIO, name: Name, function: Callable[[Image.Image], T]) -> T:
     """function(image) of an undecoded image; whatever goes wrong becomes a `PictureError`.
 
-    Metadata cost no picture: where Pillow stumbles, it is given the picture without them.
+    Metadata cost no picture: where Pillow stumbles, it is given the picture without them. But its
+    size must be the one that `picture_size` told before.
     """
+    told = None
+
+    def note_size(image: Image.Image) -> T:
+        nonlocal told
+        told = image.size
+        return function(image)
+
+    def check_size(image: Image.Image) -> T:
+        if told not in (None, image.size):
+            raise _DamagedError("its headers contradict each other", name)
+        return function(image)
+
     try:
-        return _read_as_it_is(file, name, function)
+        return _read_as_it_is(file, name, note_size)
     except _DamagedError as error:
         bare = without_metadata(file)
         if bare is None:
             raise
         try:
-            return _read_as_it_is(bare, name, function)
+            return _read_as_it_is(bare, name, check_size)
         except _DamagedError:
             raise error from None
 
