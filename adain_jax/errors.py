@@ -17,7 +17,9 @@ class AdainError(Exception):
         self.path = path
 
     def __str__(self) -> str:
-        return self.reason if self.path is None else f"{printable(self.path)}: {self.reason}"
+        # The reason may quote what a file holds.
+        reason = printable(self.reason)
+        return reason if self.path is None else f"{printable(self.path)}: {reason}"
 
 
 class UsageError(AdainError):
@@ -29,7 +31,7 @@ class StyleError(AdainError):
 
 
 def printable(path: str | Path) -> str:
-    """A path for a message of one line: what is no printable character is escaped, as Python does."""
+    """Text for a message of one line: what is no printable character is escaped, as Python does."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(path)
     )

@@ -448,6 +448,33 @@ def test_few_bytes_that_unpack_to_much_are_refused(tmp_path, monkeypatch):
             sources.read(tmp_path / name)
 
 
+def test_a_t7_file_whose_fields_are_missing_is_named(tmp_path):
+    path = tmp_path / "a.t7"
+    foreign.write_t7(path, {"0.weight": np.ones((2, 3, 3, 3)), "0.bias": np.ones(2)}, flat=True)
+    path.write_bytes(path.read_bytes().replace(b"nInputPlane", b"nOutputPlan"))
+    with pytest.raises(ConversionError, match=r"a\.t7: not a readable binary \.t7 file"):
+        sources.read(path)
+
+
+def test_names_in_an_h5_file_may_be_any_bytes(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file[b"\xff"] = np.ones(3, np.float32)
+    assert list(sources.read(tmp_path / "a.h5")) == ["\xff"]
+
+
+def test_arrays_that_lie_in_other_files_are_refused(tmp_path):
+    (tmp_path / "secret").write_bytes(bytes(400))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("a", (100,), "f4", external=[(str(tmp_path / "secret"), 0, 400)])
+    layout = h5py.VirtualLayout((100,), "f4")
+    layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "a", (100,))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_virtual_dataset("a", layout)
+    for name in ("a.h5", "b.h5"):
+        with pytest.raises(ConversionError, match="a lies in another file, and is refused"):
+            sources.read(tmp_path / name)
+
+
 def small_files(folder: Path) -> dict[str, bytes]:
     """A small valid file of each kind."""
     state = {"0.weight": rng.random((2, 3, 3, 3), np.float32), "0.bias": rng.random(2, np.float32)}

@@ -138,6 +138,10 @@ def test_errors_say_what_and_where_and_can_be_sent_to_other_processes():
         assert (type(again), str(again), again.path) == (type(error), message, error.path)
 
 
+def test_what_an_error_quotes_from_a_file_stays_on_its_line():
+    assert str(AdainError("a style of \x1b[2J\nall", "b\n")) == "b\\n: a style of \\x1b[2J\\nall"
+
+
 def test_every_error_of_ours_derives_from_one(monkeypatch):
     import pkgutil
     from importlib import import_module

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from adain_jax.errors import AdainError
+from adain_jax import errors
 
 
-class ConversionError(AdainError):
+class ConversionError(errors.AdainError):
     """A weight file that cannot be converted.
 
     `reason` lists everything that is wrong with it, one problem per line; each line of the message
@@ -15,7 +15,7 @@ class ConversionError(AdainError):
     def __str__(self) -> str:
         # What is wrong may be quoted from a file that holds anything.
         problems = map(printable, self.reason.split("\n"))
-        place = "" if self.path is None else f"{self.path}: "
+        place = "" if self.path is None else f"{errors.printable(self.path)}: "
         return "\n".join(place + problem for problem in problems)
 
 

@@ -142,7 +142,8 @@ def _read_hdf5(file: Path | io.BytesIO, path: Path) -> dict[str, np.ndarray]:
                 raise ConversionError(
                     f"unpacks to more than {_MAX_BYTES >> 30} GiB, and is refused", path
                 )
-            arrays[name] = item[()]
+            # h5py gives names that are not UTF-8 as bytes.
+            arrays[name if isinstance(name, str) else name.decode("latin-1")] = item[()]
 
     try:
         with h5py.File(file, "r") as group:

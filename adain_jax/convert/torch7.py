@@ -51,11 +51,17 @@ def read(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         root = _Reader(path.read_bytes(), path).value()
-        modules = list(_modules(root, 0))
+        arrays = _arrays(list(_modules(root, 0)))
     except ConversionError:
         raise
     except Exception as error:  # any byte of a malicious file can be wrong
         raise ConversionError(f"not a readable binary .t7 file ({error})", path) from error
+    if not arrays:
+        raise ConversionError("holds no network with weights", path)
+    return arrays
+
+
+def _arrays(modules: list[_Object]) -> dict[str, np.ndarray]:
     arrays = {}
     for index, module in enumerate(modules):
         weight, bias = module.fields.get("weight"), module.fields.get("bias")
@@ -66,8 +72,6 @@ def read(path: Path) -> dict[str, np.ndarray]:
             arrays[f"{index}.weight"] = weight
         if isinstance(bias, np.ndarray):
             arrays[f"{index}.bias"] = bias
-    if not arrays:
-        raise ConversionError("holds no network with weights", path)
     return arrays
 
 
