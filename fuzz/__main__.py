@@ -4,7 +4,8 @@
     python -m fuzz accidents [--count N] [--seed S]
 
 A damaged file depends on its kind, the seed and its number alone: `--first K --count 1` makes and
-reads it again. The files that were not read as they should be are kept in --keep. Linux only.
+reads it again (but for checkpoints, in which Orbax names files at random). Those that were not read
+as they should be are kept in --keep. Linux only.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from fuzz import accidents
 from fuzz.children import results
-from fuzz.readers import KINDS, mutant
+from fuzz.readers import KINDS
 
 
 def main() -> int:
@@ -38,17 +39,14 @@ def main() -> int:
 def _fuzz(kind: str, seed: int, first: int, count: int, keep: Path) -> int:
     start, done, read, findings = time.monotonic(), 0, 0, 0
     slowest = largest = None
-    for result in results(kind, seed, range(first, first + count)):
+    for result in results(kind, seed, range(first, first + count), keep):
         done += 1
         read += result.told is None and result.finding is None
         slowest = max(slowest or result, result, key=lambda one: one.seconds)
         largest = max(largest or result, result, key=lambda one: one.peak)
         if result.finding:
             findings += 1
-            name, data = mutant(kind, seed, result.number)
-            keep.mkdir(parents=True, exist_ok=True)
-            (keep / f"{kind}-{seed}-{name}").write_bytes(data)
-            print(f"{kind} {result.number}: {name}: {result.finding}", flush=True)
+            print(f"{kind} {result.number}: {result.finding}", flush=True)
         if done % 1000 == 0:
             print(f"{done} of {count}, {findings} findings", file=sys.stderr, flush=True)
     assert slowest

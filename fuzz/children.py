@@ -39,13 +39,20 @@ class Result:
     peak: int = 0
 
 
-def results(name: str, seed: int, numbers: range) -> Iterator[Result]:
-    """Reads the damaged files of a kind one after the other."""
+def results(name: str, seed: int, numbers: range, keep: Path) -> Iterator[Result]:
+    """Reads the damaged files of a kind one after the other.
+
+    Args:
+        name: of the kind.
+        seed, numbers: what the files depend on.
+        keep: a folder in which those stay that were not read as they should be.
+    """
+    keep.mkdir(parents=True, exist_ok=True)
     context = multiprocessing.get_context("spawn")
     left = list(numbers)
     while left:
         ours, theirs = context.Pipe()
-        child = context.Process(target=_work, args=(theirs, name, seed, left), daemon=True)
+        child = context.Process(target=_work, args=(theirs, name, seed, left, keep), daemon=True)
         child.start()
         theirs.close()
         try:
@@ -77,7 +84,7 @@ def _wait(connection: Connection, pid: int, number: int) -> Result:
     return Result(number, finding="hangs")
 
 
-def _work(connection: Connection, name: str, seed: int, numbers: list[int]) -> None:
+def _work(connection: Connection, name: str, seed: int, numbers: list[int], keep: Path) -> None:
     """The child: reads one file after the other and sends what became of each."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with tempfile.TemporaryDirectory() as folder:
@@ -90,12 +97,17 @@ def _work(connection: Connection, name: str, seed: int, numbers: list[int]) -> N
         resource.setrlimit(resource.RLIMIT_AS, (used + _ADDRESS_SPACE, resource.RLIM_INFINITY))
         connection.send("ready")
         for number in numbers:
-            connection.send(_result(name, seed, number, Path(folder)))
+            label, data = mutant(name, seed, number)
+            kept = keep / f"{name}-{seed}-{label}"
+            kept.write_bytes(data)  # before it is read, which may end this process
+            result = _result(name, number, label, data)
+            if not result.finding:
+                kept.unlink()
+            connection.send(result)
 
 
-def _result(name: str, seed: int, number: int, folder: Path) -> Result:
-    label, data = mutant(name, seed, number)
-    with tempfile.TemporaryDirectory(dir=folder) as own:
+def _result(name: str, number: int, label: str, data: bytes) -> Result:
+    with tempfile.TemporaryDirectory() as own:
         path = Path(own) / label
         path.write_bytes(data)
         told = finding = None

@@ -1,6 +1,7 @@
 """Small whole files of every kind that is read, the same on every call."""
 
 import io
+import json
 import tempfile
 from collections.abc import Callable
 from functools import partial
@@ -187,11 +188,19 @@ def styles() -> Files:
 
     rng = np.random.default_rng(0)
     one, several = rng.random(8, np.float32), rng.random((3, 8), np.float32)
-    return {
+    files = {
         "one.safetensors": _written(lambda path: write_moments(one, one, path, "fast")),
         "several.safetensors": _written(lambda path: write_moments(several, several, path, "fast")),
         "other.safetensors": save({"mean": one.astype(np.int32), "std": one}),
     }
+    return {name: _in_order(data) for name, data in files.items()}
+
+
+def _in_order(data: bytes) -> bytes:
+    """The same safetensors file with its metadata in order, which its library gives in any."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8:end]), sort_keys=True, separators=(",", ":"))
+    return data[:8] + header.encode().ljust(end - 8) + data[end:]
 
 
 def checkpoints() -> Files:
