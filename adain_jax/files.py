@@ -152,9 +152,17 @@ def _open_folder(path: Path) -> int:
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
-    """Writes `data` to `path`, whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(data)
+    """Writes `data` to `path`, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; `filename` is `path`.
+    """
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_bytes(data)
+    except OSError as error:
+        error.filename = str(path)  # instead of the temporary one, or none where the disk is full
+        raise
 
 
 def safetensors_metadata(data: bytes) -> dict[str, str]:

@@ -89,6 +89,9 @@ COMMANDS = {
 }
 
 
+HINDRANCES = ("full disk", "read-only folder", "no network", "no home", "two at once")
+
+
 class AccidentError(Exception):
     """Something that an accident should not have led to."""
 
@@ -105,7 +108,7 @@ def run(count: int, seed: int) -> int:
             place.rehearse(name)
         signals = [signal.SIGKILL, signal.SIGTERM]
         accidents: list[tuple[str, str, Callable[[], str]]] = []
-        for name, what in product(COMMANDS, ("full disk", "no network", "no home", "two at once")):
+        for name, what in product(COMMANDS, HINDRANCES):
             if what != "two at once" or not COMMANDS[name].alone:
                 accidents.append((name, what, lambda n=name, w=what: place.hinder(n, w)))  # type: ignore[misc]
         for number, name in product(range(count), COMMANDS):
@@ -137,7 +140,8 @@ class Place:
         self.environment = {
             **os.environ,
             **{"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "JAX_PLATFORMS": "cpu"},
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",  # most of the time would be compilation
+            # Most of the time would be compilation. infer.py has a cache of its own.
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "True",
             "PYTHONPATH": str(_ROOT),
         }
 
@@ -162,9 +166,10 @@ class Place:
         """Starts a command."""
         self.out.mkdir(exist_ok=True)
         command = [*prefix, sys.executable, *COMMANDS[name].arguments]
+        caching = {"JAX_COMPILATION_CACHE_DIR": "programs"} if name == "training" else {}
         return subprocess.Popen(  # type: ignore[call-overload]
             command,
-            **{"cwd": self.folder, "env": self.environment, **options},
+            **{"cwd": self.folder, "env": self.environment | caching, **options},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -195,26 +200,32 @@ class Place:
             process = self.start(
                 name, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
             )
-            told = self.one_line_each(*_wait(process))
+            told = self.told(process)
+        elif what == "read-only folder":
+            told = self.told(
+                self.start(name, _isolated("--mount", "mount -t tmpfs -o ro none out"))
+            )
+        elif what == "no network":
+            told = self.told(self.start(name, _isolated("--net", "ip link set lo up")), done=True)
         else:
-            homeless = {key: value for key, value in self.environment.items() if key != "HOME"}
-            homeless["XDG_CACHE_HOME"] = homeless["HOME"] = "/nonexistent/home"
-            isolated = ("unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh")
-            no_network = isolated if what == "no network" else ()
-            environment = homeless if what == "no home" else self.environment
-            code, error = _wait(self.start(name, no_network, env=environment))
-            if code:
-                raise AccidentError(f"exit code {code}: {error}")
-            told = "all done"
+            homeless = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/home/cache"}
+            told = self.told(self.start(name, env=self.environment | homeless), done=True)
         self.complete(name, self.check_whole())
         return told
 
-    def one_line_each(self, code: int, error: str) -> str:
-        """Checks that a command that failed said so, without a traceback."""
-        if code and ("Traceback" in error or not error):
+    def told(self, process: subprocess.Popen, *, done: bool = False) -> str:
+        """Waits for a command, which must say what failed, if anything, and in words of the library.
+
+        Args:
+            process: that of the command.
+            done: it must not fail.
+        """
+        code, error = _wait(process)
+        unforeseen = "Traceback" in error or "--debug" in error
+        if code and (done or unforeseen or not error):
             raise AccidentError(f"exit code {code}: {error[-2000:]}")
-        last = error.strip().splitlines()[-1:]
-        return f"exit code {code}, {' '.join(last)[-160:]}"
+        lines = [line for line in error.splitlines() if line.startswith(("error:", "failed:"))]
+        return f"exit code {code} {' '.join(lines[-1:])[:160]}"
 
     def complete(self, name: str, kept: dict[str, int]) -> None:
         """Runs a command again, to its end, and checks what is there then.
@@ -298,6 +309,11 @@ def _wait(process: subprocess.Popen) -> tuple[int, str]:
         process.kill()
         raise AccidentError(f"did not end within {_SECONDS} s") from None
     return process.returncode, error
+
+
+def _isolated(what: str, first: str) -> tuple[str, ...]:
+    """The beginning of a command that runs in a namespace of its own, after another; as root."""
+    return ("unshare", what, "sh", "-c", f'{first} && exec "$@"', "sh")
 
 
 def _is_hidden(path: Path) -> bool:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from adain_jax.files import atomic_folder, atomic_path
+from adain_jax.files import atomic_folder, atomic_path, write_atomically
 
 
 def names(folder):
@@ -37,6 +37,18 @@ def test_two_that_write_at_once_do_not_meet(tmp_path):
         (first / "1").touch()
         (second / "2").touch()
     assert (names(tmp_path), names(tmp_path / "b")) == (["a.txt", "b"], ["1"])
+
+
+def test_a_full_disk_and_a_missing_folder_are_named(tmp_path, monkeypatch):
+    def fill(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match=r"No such file or directory: '.*/none/a.txt'"):
+        write_atomically(tmp_path / "none" / "a.txt", b"")
+    monkeypatch.setattr("pathlib.Path.write_bytes", fill)
+    with pytest.raises(OSError, match=r"No space left on device: '.*/a.txt'"):
+        write_atomically(tmp_path / "a.txt", b"contents")
+    assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("locks", ["refused", "unknown"])

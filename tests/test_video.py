@@ -19,7 +19,7 @@ from PIL import Image
 
 from adain_jax import Stylizer, mix
 from adain_jax.cli import infer
-from adain_jax.images import read_picture
+from adain_jax.images import PictureError, read_picture
 from adain_jax.style import Style
 
 av = pytest.importorskip("av", reason="PyAV is not installed: pip install 'adain-jax[video]'")
@@ -637,6 +637,17 @@ def test_only_folders_of_frames_are_replaced_and_frames_are_whole_throughout(fol
     copy("a.mp4", "out", frame_suffix=".jpg")
     assert names("out") == ["000001.jpg", "000002.jpg"]
     assert names() == ["a.mp4", "out"]
+
+
+def test_a_frame_that_cannot_be_written_is_named_by_its_final_place(folder, monkeypatch):
+    def fill(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    make_clip("a.mp4", pan(2))
+    monkeypatch.setattr(Image.Image, "save", fill)
+    with pytest.raises(PictureError, match=r"^out/000001.png: cannot be written \(No space left"):
+        copy("a.mp4", "out", frame_suffix=".png")
+    assert names() == ["a.mp4"]
 
 
 @pytest.mark.parametrize("name", ["out", "b.mp4", "b.gif", "b.avi"])

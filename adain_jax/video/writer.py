@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from adain_jax.files import atomic_folder, atomic_path
-from adain_jax.images import save_picture
+from adain_jax.images import PictureError, save_picture
 from adain_jax.video.audio import Note, sound
 from adain_jax.video.color import from_rgb
 from adain_jax.video.formats import CONTAINERS
@@ -174,7 +174,10 @@ def _writing_folder(path: Path, suffix: str, quality: int) -> Iterator[Write]:
                 nonlocal count
                 count += 1
                 name = _frame_name(count, suffix)
-                save_picture(frame.pixels, folder / name, quality=quality)
+                try:
+                    save_picture(frame.pixels, folder / name, quality=quality)
+                except PictureError as error:
+                    raise PictureError(error.reason, path / name) from error
 
             yield write
             if not count:
