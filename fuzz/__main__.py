@@ -1,7 +1,7 @@
 """The command line: damaged files are read, or runs are ended, at random.
 
-    python -m fuzz pictures|weights|clips|styles|checkpoints [--count N] [--seed S] [--first K]
-    python -m fuzz accidents [--count N] [--seed S]
+    python -m fuzz pictures|weights|clips|styles|checkpoints --count N [--seed S] [--first K]
+    python -m fuzz accidents --count N [--seed S]
 
 A damaged file depends on its kind, the seed and its number alone: `--first K --count 1` makes and
 reads it again (but for checkpoints, in which Orbax names files at random). Those that were not read
@@ -26,7 +26,7 @@ def main() -> int:
         formatter_class=argparse.RawTextHelpFormatter,
     )
     parser.add_argument("kind", choices=[*KINDS, "accidents"])
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"))

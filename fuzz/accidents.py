@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -51,12 +52,7 @@ _INFER = (str(_ROOT / "infer.py"), "--style=style", "--content-size=0", "--style
 COMMANDS = {
     "pictures": Command(
         (
-            *_INFER,
-            "--content",
-            "content",
-            "--output",
-            "out",
-            "--skip-existing",
+            *(*_INFER, "--content=content", "--output=out", "--skip-existing"),
             "--report=out/r.json",
         ),
         keeps=True,
@@ -87,8 +83,6 @@ COMMANDS = {
         alone=True,
     ),
 }
-
-
 HINDRANCES = ("full disk", "read-only folder", "no network", "no home", "two at once")
 
 
@@ -97,8 +91,10 @@ class AccidentError(Exception):
 
 
 def run(count: int, seed: int) -> int:
-    """Ends each command `count` times, and then tries the other accidents; returns 1 if something was
-    found, else 0.
+    """Hinders each command in all ways, and ends it `count` times.
+
+    Returns:
+        1 if something was found, else 0.
     """
     rng = random.Random(seed)
     findings = 0
@@ -110,11 +106,11 @@ def run(count: int, seed: int) -> int:
         accidents: list[tuple[str, str, Callable[[], str]]] = []
         for name, what in product(COMMANDS, HINDRANCES):
             if what != "two at once" or not COMMANDS[name].alone:
-                accidents.append((name, what, lambda n=name, w=what: place.hinder(n, w)))  # type: ignore[misc]
+                accidents.append((name, what, partial(place.hinder, name, what)))
         for number, name in product(range(count), COMMANDS):
             one = signals[number % 2]
-            moment = rng.uniform(0.1, 1)
-            accidents.append((name, one.name, lambda n=name, s=one, m=moment: place.end(n, s, m)))  # type: ignore[misc]
+            end = partial(place.end, name, one, rng.uniform(0.1, 1))
+            accidents.append((name, one.name, end))
         for name, what, happen in accidents:
             start = time.monotonic()
             try:
