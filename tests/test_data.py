@@ -252,6 +252,19 @@ def test_packing_below_the_source_is_refused(tmp_path):
         pack(folder, folder / "out", size=16)
 
 
+@pytest.mark.parametrize("what", ["PIL.Image.Image.save", "adain_jax.data.pack._write"])
+def test_packing_onto_a_full_disk_is_told_and_goes_on(tmp_path, monkeypatch, what):
+    def fill(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    folder = draw(tmp_path / "in", 2)
+    with monkeypatch.context() as full:
+        full.setattr(what, fill)
+        with pytest.raises(DataError, match=r"packed.*: cannot be written \(.*No space left"):
+            pack(folder, tmp_path / "packed", size=20)
+    assert pack(folder, tmp_path / "packed", size=20) == {}
+
+
 def test_a_killed_packing_goes_on(tmp_path, monkeypatch):
     folder = draw(tmp_path / "many", 60, side=400)
     target = tmp_path / "packed"

@@ -34,8 +34,8 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
         The error message of each picture that could not be read, by the picture's path.
 
     Raises:
-        DataError: `target` exists or lies below `source`, no picture below `source` can be read, or
-            an interrupted call for the same `target` had other settings.
+        DataError: `target` exists, lies below `source` or cannot be written, no picture below `source`
+            can be read, or an interrupted call for the same `target` had other settings.
         PictureError: `source` is not a folder.
     """
     from rich.console import Console
@@ -61,8 +61,11 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
             except PictureError as error:
                 return error
             staged.parent.mkdir(parents=True, exist_ok=True)
-            with atomic_path(staged) as temporary:
-                image.save(temporary, "JPEG", quality=quality)
+            try:
+                with atomic_path(staged) as temporary:
+                    image.save(temporary, "JPEG", quality=quality)
+            except OSError as error:
+                raise DataError(f"cannot be written ({error.strerror or error})", staged) from error
         return name, staged
 
     records, bad = [], {}
@@ -77,7 +80,11 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
                 records.append(result)
     if not records:
         raise DataError("no picture in this folder can be read", source)
-    written = _write(records, staging / "tfds")
+    try:
+        written = _write(records, staging / "tfds")
+    except Exception as error:  # TFDS passes on whatever its libraries say
+        reason = " ".join(str(error).split())
+        raise DataError(f"cannot be written ({reason})", target) from error
     written.rename(target)
     shutil.rmtree(staging)
     return bad
