@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import Barrier
 from typing import TypeVar
 
 from adain_jax.inference.memory import UNWRITTEN_BYTES
@@ -144,7 +145,14 @@ def write_behind(
 def _threads(number: int) -> Iterator[ThreadPoolExecutor]:
     """A pool of threads that starts no new tasks after an error, or if its user stops early."""
     pool = ThreadPoolExecutor(number)
+    everyone = Barrier(number + 1)
     try:
+        # All threads are started now: a signal's exception that comes while the pool starts one for
+        # an item would leave a thread that `shutdown` does not wait for (Python 3.11 to 3.13).
+        for _ in range(number):
+            pool.submit(everyone.wait)
+        everyone.wait()
         yield pool
     finally:
+        everyone.abort()
         pool.shutdown(cancel_futures=True)
