@@ -381,13 +381,12 @@ def test_numbered_batches_go_on_anywhere_and_are_shared_by_processes():
             np.testing.assert_array_equal(next(share).style, one.style[i::2])
 
 
-@pytest.mark.parametrize("augment", [False, True])
-def test_a_dispatch_of_several_steps_is_those_steps(sources, frozen, augment):
-    config = configure(crop=16, resize=40, pictures="device", flip=True, augment_styles=augment)
+def test_a_dispatch_of_several_steps_is_those_steps(sources, frozen):
+    config = configure(crop=16, resize=40, pictures="device", flip=True, augment_styles=True)
     (content, names), (style, style_names) = map(load_all, sources)
     inputs = frozen._replace(content=content, style=style)
     batches = NumberedBatches(names, style_names, batch_size=4, seed=1)
-    taken = [next(batches).arrays() for _ in range(3)]
+    taken = [next(batches).arrays() for _ in range(2)]
     train_step = make_train_step(config, 5)
     one_by_one, step = initial_state(config, 5), jax.jit(train_step)
     losses = []
@@ -397,7 +396,7 @@ def test_a_dispatch_of_several_steps_is_those_steps(sources, frozen, augment):
     stacked = {key: np.stack([arrays[key] for arrays in taken]) for key in taken[0]}
     at_once, measured = jax.jit(in_sequence(train_step))(initial_state(config, 5), inputs, stacked)
     np.testing.assert_allclose(measured["loss"], losses, rtol=1e-5)
-    assert len(set(losses)) == 3
+    assert losses[0] != losses[1]
     assert_trees_close(at_once.params, jax.device_get(one_by_one.params), 1e-5)
 
 
