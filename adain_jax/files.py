@@ -1,4 +1,4 @@
-"""Atomic writing of files, and the metadata of safetensors files."""
+"""Atomic writing of files, digests of them, and the metadata of safetensors files."""
 
 import errno
 import hashlib
@@ -163,6 +163,11 @@ def write_atomically(path: str | Path, data: bytes) -> None:
     except OSError as error:
         error.filename = str(path)  # instead of the temporary one, or none where the disk is full
         raise
+
+
+def digest(data: bytes) -> str:
+    """A name that bytes have and no others: 16 digits of their SHA-256."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
 
 def safetensors_metadata(data: bytes) -> dict[str, str]:

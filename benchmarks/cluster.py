@@ -41,7 +41,7 @@ def rate(pictures: Path, style: Path, side: int, workers: int, cores: int) -> fl
     """Records per second of so many workers, when everything has so many cores."""
     import ray
 
-    from adain_jax.dataset import Recipe
+    from adain_jax.dataset import Recipe, manifest
     from adain_jax.dataset.cluster import Plan, on_a_worker, quiet, write_parts
     from adain_jax.dataset.records import open_source
     from adain_jax.dataset.sinks import open_sink
@@ -63,7 +63,7 @@ def rate(pictures: Path, style: Path, side: int, workers: int, cores: int) -> fl
             sink = open_sink("webdataset", locate(str(output)), source)
             seen: set[str] = set()
             start, records = 0.0, 0
-            for summary in write_parts(plan, sink, locate(str(output / "_parts")), workers):
+            for summary in write_parts(plan, sink, locate(str(output / manifest.PARTS)), workers):
                 if start:
                     records += summary["records"]
                 seen.add(summary["worker"])

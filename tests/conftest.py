@@ -7,6 +7,8 @@ from batch to batch bit for bit, is compiled AS_FOR_USERS.
 """
 
 import os
+import subprocess
+import time
 
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "")
@@ -15,7 +17,7 @@ os.environ["XLA_FLAGS"] = (
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "True"
 os.environ["JAX_PLATFORMS"] = "cpu"
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -32,6 +34,16 @@ install_import_hook([f"adain_jax.{module}" for module in CHECKED], "conftest.typ
 
 from adain_jax import weights  # noqa: E402
 from adain_jax.weights import Kind, Layers  # noqa: E402
+
+
+def wait_until(happens: Callable[[], bool], process: subprocess.Popen, seconds: float) -> None:
+    """Until something has happened while a process goes on."""
+    deadline = time.monotonic() + seconds
+    while not happens():
+        assert process.poll() is None, "the process has ended before"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
 
 AS_FOR_USERS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 

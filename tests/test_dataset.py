@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from conftest import wait_until
 from PIL import Image
 
 from adain_jax.dataset import manifest
@@ -354,11 +354,7 @@ def _title(process: psutil.Process) -> list[str]:
 
 def wait_for(parts: Path, number: int, driver: subprocess.Popen) -> None:
     """Until so many parts are written."""
-    deadline = time.monotonic() + 300
-    while len(list(parts.glob("*.json"))) < number:
-        assert driver.poll() is None, "the run has ended before it could be disturbed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: len(list(parts.glob("*.json"))) >= number, driver, 300)
 
 
 def test_a_killed_worker_a_lost_node_and_a_killed_driver_lose_nothing(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import wait_until
 from PIL import Image
 from test_images import bad_files
 
@@ -506,11 +507,7 @@ def test_sigterm_leaves_no_half_file_and_a_report_and_a_closed_pipe_ends_nothing
         process.stdout.close()
         process.stderr.close()  # before the first failure is said
         try:
-            deadline = time.monotonic() + 120
-            while len(list(Path().glob("out/*.png"))) < 3:
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+            wait_until(lambda: len(list(Path().glob("out/*.png"))) >= 3, process, 120)
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 128 + signal.SIGTERM
         finally:

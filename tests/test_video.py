@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from conftest import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -858,11 +858,7 @@ def test_sigterm_leaves_nothing(folder):
     command = [sys.executable, ROOT / "infer.py", "--content", "a.mp4", *WAVES]
     process = subprocess.Popen([*command, "--output", "out/b.mp4"], env={**os.environ})
     try:
-        deadline = time.monotonic() + 60
-        while not list(Path().glob("out/.b*.mp4")):  # being written
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_until(lambda: any(Path().glob("out/.b*.mp4")), process, 60)  # being written
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 128 + signal.SIGTERM
     finally:

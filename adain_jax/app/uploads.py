@@ -1,6 +1,5 @@
 """Picture files in memory: what users upload, and the examples."""
 
-import hashlib
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from adain_jax.files import digest
 from adain_jax.images import PictureError, encode_picture, load_image, to_mask
 from adain_jax.images.dtypes import to_float
 
@@ -71,8 +71,7 @@ def decode_upload(name: str, data: bytes, *, example: bool = False) -> Upload:
     image = _load(name, data, 512)
     preview = _jpeg(image)
     image.thumbnail((192, 96) if image.width > image.height else (96, 192))
-    digest = hashlib.sha256(data).hexdigest()[:16]
-    return Upload(name, data, digest, preview, _jpeg(image), example)
+    return Upload(name, data, digest(data), preview, _jpeg(image), example)
 
 
 def _load(name: str, data: bytes, size: int, *, keep_alpha: bool = False) -> Image.Image:

@@ -32,6 +32,11 @@ def parse(options: type[T], program: str, arguments: list[str] | None) -> T:
     return tyro.cli(options, prog=program, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
 
 
+def flag(name: str) -> str:
+    """The command-line flag of an option."""
+    return f"--{name.replace('_', '-')}"
+
+
 def refuse_urls(options: object) -> None:
     """Checks that no option is a URL, of which a path would make a local folder called `https:`.
 

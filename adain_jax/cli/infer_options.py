@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.command import refuse_urls
+from adain_jax.cli.command import flag, refuse_urls
 from adain_jax.errors import UsageError
 from adain_jax.files import check_can_write, is_folder
 
@@ -121,11 +121,6 @@ class Options:
     """Print how long each phase took."""
     debug: bool = False
     """Show a traceback on failure, also of single pictures."""
-
-
-def flag(name: str) -> str:
-    """The command-line flag of an option."""
-    return f"--{name.replace('_', '-')}"
 
 
 def is_for_clips(options: Options) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from adain_jax.cli.infer_options import Options, flag
+from adain_jax.cli.command import flag
+from adain_jax.cli.infer_options import Options
 from adain_jax.dataset.draws import generator, in_shard, parse_shard
 from adain_jax.errors import UsageError
 from adain_jax.files import exists, is_folder

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from adain_jax.cli.command import parse, run
+from adain_jax.cli.command import flag, parse, run
 from adain_jax.errors import UsageError
 
 
@@ -87,10 +87,10 @@ def _check(options: Options) -> None:
     for name in ("random_styles", "mix", "shard_records", "workers"):
         value = getattr(options, name)
         if value is not None and value < 1:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 1")
+            raise UsageError(f"{flag(name)} must be at least 1")
     for name in ("content_size", "style_size", "seed"):
         if getattr(options, name) < 0:
-            raise UsageError(f"--{name.replace('_', '-')} must be at least 0")
+            raise UsageError(f"{flag(name)} must be at least 0")
     low, high = options.alpha
     if not 0 <= low <= high <= 1:
         raise UsageError("--alpha needs two numbers that rise, in 0 to 1, such as 0.5 1")

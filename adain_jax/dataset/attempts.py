@@ -5,13 +5,13 @@ worker leaves a note before it begins a part, and takes it away when it is done.
 found, the part ended a worker before: its records are then done one by one, with a note for each.
 """
 
-import hashlib
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 from adain_jax.dataset.storage import Place
+from adain_jax.files import digest
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -50,7 +50,7 @@ class Attempts:
             return self._noted(part, lambda: compute(items))
         results: list[R] = []
         for item in items:
-            name = f"{part}.{hashlib.sha256(key(item).encode()).hexdigest()[:16]}"
+            name = f"{part}.{digest(key(item).encode())}"
             if len(self._notes(name)) >= TRIES:
                 reason = f"ended the process that worked on it, {TRIES} times"
                 results.append(give_up(item, reason))

@@ -28,7 +28,7 @@ from adain_jax.dataset.attempts import Attempts
 from adain_jax.dataset.recipe import Decoded, Painted, Recipe, decode, encode, paint
 from adain_jax.dataset.records import DatasetError, Record, Source, open_source
 from adain_jax.dataset.sinks import Sink
-from adain_jax.dataset.storage import Place
+from adain_jax.dataset.storage import Place, first_line
 from adain_jax.errors import AdainError
 from adain_jax.images import picture_size
 
@@ -73,7 +73,8 @@ def connected(address: str | None) -> Iterator[None]:
     A connection that is there already is used, and stays.
 
     Raises:
-        DatasetError: Ray is not installed, or there is no such cluster.
+        AdainError: Ray is not installed.
+        DatasetError: there is no such cluster.
     """
     try:
         import ray
@@ -92,7 +93,7 @@ def connected(address: str | None) -> Iterator[None]:
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
+            reason = first_line(error)
             raise DatasetError(
                 f"no Ray cluster can be reached there ({reason})", address
             ) from error
@@ -141,7 +142,6 @@ def painted_parts(plan: Plan, workers: int | None = None) -> "ray.data.Dataset":
         plan: what is to be done.
         workers: how many actors stylize; by default one for each GPU, else one for 4 cores.
     """
-    import ray
     import ray.data
 
     resources = ray.cluster_resources()

@@ -7,9 +7,10 @@ from importlib.metadata import version
 from typing import Any
 
 from adain_jax import models, weights
-from adain_jax.dataset.recipe import Recipe, digest
+from adain_jax.dataset.recipe import Recipe
 from adain_jax.dataset.records import DatasetError, Source
 from adain_jax.dataset.storage import Place
+from adain_jax.files import digest
 
 NAME = "manifest.json"
 PARTS = "_parts"
@@ -56,13 +57,13 @@ def begin(output: Place, manifest: dict[str, Any]) -> bool:
         return False
     try:
         there = json.loads(place.read())
-        old = there["identity"]
-    except (ValueError, KeyError, TypeError) as error:
+        before = _flat(there["identity"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise DatasetError("is no manifest of a stylized data set", place.url) from error
     differing = [
-        f"{name} {_short(old.get(name))}, not {_short(value)}"
+        f"{name} {_short(before.get(name))}, not {_short(value)}"
         for name, value in _flat(manifest["identity"]).items()
-        if (old := _flat(there["identity"])).get(name) != value
+        if before.get(name) != value
     ]
     if differing:
         raise DatasetError(

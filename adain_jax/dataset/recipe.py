@@ -1,6 +1,5 @@
 """What becomes of a record: which styles, how strongly, and in what form it is kept."""
 
-import hashlib
 import io
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -173,7 +172,7 @@ def paint(
     ]
 
 
-def encode(recipe: Recipe, painted: Painted) -> list["Encoded"]:
+def encode(recipe: Recipe, painted: Painted) -> list[Encoded]:
     """The records that a record becomes.
 
     One result takes the record's key. Of several, and beside the original, results are called
@@ -205,8 +204,3 @@ def split_suffix(key: str) -> tuple[str, str]:
     suffix = PurePosixPath(key).suffix
     suffix = suffix if suffix.lower() in SUFFIXES else ""
     return key.removesuffix(suffix), suffix
-
-
-def digest(data: bytes) -> str:
-    """A short name of bytes, for manifests."""
-    return hashlib.sha256(data).hexdigest()[:16]

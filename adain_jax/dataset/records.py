@@ -292,10 +292,12 @@ class Prepared:
             key = next((columns[name] for name in names if name in columns), number)
             yield Record(key.decode() if isinstance(key, bytes) else str(key), image, columns)
 
-    def image_name(self) -> str:
-        """The feature with the pictures."""
+    def features(self) -> dict[str, Any]:
+        """TFDS's features of a record's other columns, by name."""
         self._records()
-        return str(self._opened["image"])
+        features = dict(self._opened["features"])
+        del features[self._opened["image"]]
+        return features
 
     def __getstate__(self) -> dict[str, Any]:
         """Without what is open: each worker opens it again."""
@@ -320,5 +322,5 @@ class Prepared:
             split = "train" if "train" in splits else splits[0]
             decoders = {image: tfds.decode.SkipDecoding()}
             self._opened["records"] = builder.as_data_source(split=split, decoders=decoders)
-            self._opened["image"] = image
+            self._opened.update(image=image, features=features)
         return self._opened["records"]

@@ -248,8 +248,7 @@ def _features(source: Source) -> Any:
 
     tfds = import_tfds()
     if isinstance(source, Prepared):
-        features = dict(tfds.builder_from_directory(source.url).info.features)
-        features.pop(source.image_name())
+        features = source.features()
     else:
         record = next((r for s in source.shards() for r in source.read(s)), None)
         if record is None:

@@ -44,7 +44,7 @@ class Place(NamedTuple):
         try:
             found = self.system.get_file_info(self.path).type
         except OSError as error:
-            raise StorageError(_first_line(error), self.url) from error
+            raise StorageError(first_line(error), self.url) from error
         names = {fs.FileType.File: "file", fs.FileType.Directory: "folder"}
         return names.get(found, "missing")
 
@@ -60,7 +60,7 @@ class Place(NamedTuple):
         try:
             found = self.system.get_file_info(selector)
         except OSError as error:
-            raise StorageError(_first_line(error), self.url) from error
+            raise StorageError(first_line(error), self.url) from error
         start = len(self.path.rstrip("/")) + 1
         return sorted(info.path[start:] for info in found if info.type == fs.FileType.File)
 
@@ -74,7 +74,7 @@ class Place(NamedTuple):
             with self.system.open_input_stream(self.path) as stream:
                 return stream.readall()
         except OSError as error:
-            raise StorageError(_first_line(error), self.url) from error
+            raise StorageError(first_line(error), self.url) from error
 
     def open(self) -> Any:
         """A binary file to be read from its beginning to its end.
@@ -85,7 +85,7 @@ class Place(NamedTuple):
         try:
             return self.system.open_input_stream(self.path)
         except OSError as error:
-            raise StorageError(_first_line(error), self.url) from error
+            raise StorageError(first_line(error), self.url) from error
 
     def write(self, data: bytes) -> None:
         """Writes the file, whole or not at all; folders above it are made.
@@ -104,7 +104,7 @@ class Place(NamedTuple):
                 with self.system.open_output_stream(self.path) as stream:
                     stream.write(data)
         except OSError as error:
-            raise StorageError(_first_line(error), self.url) from error
+            raise StorageError(first_line(error), self.url) from error
 
     def delete(self) -> None:
         """Deletes the file, or the folder with all that is in it, if it is there."""
@@ -115,7 +115,7 @@ class Place(NamedTuple):
             elif kind == "folder":
                 self.system.delete_dir(self.path)
         except OSError as error:
-            raise StorageError(_first_line(error), self.url) from error
+            raise StorageError(first_line(error), self.url) from error
 
 
 def locate(url: str) -> Place:
@@ -131,13 +131,12 @@ def locate(url: str) -> Place:
     try:
         system, path = fs.FileSystem.from_uri(url)
     except (OSError, ValueError) as error:
-        raise StorageError(
-            f"is no place that can be reached ({_first_line(error)})", url
-        ) from error
+        raise StorageError(f"is no place that can be reached ({first_line(error)})", url) from error
     return Place(system, path.rstrip("/"), url)
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of another library says, in one line."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).strip().splitlines()[0]

@@ -1,16 +1,14 @@
 """The styles of a data set: encoded once, kept beside it, and shared by all workers."""
 
 import io
-import tempfile
-from pathlib import Path
 
 import numpy as np
 
-from adain_jax.dataset.recipe import digest
 from adain_jax.dataset.records import DatasetError, open_source
 from adain_jax.dataset.storage import Place, locate
+from adain_jax.files import digest
 from adain_jax.weights import Model
-from adain_jax.weights.style_files import read_moments, write_moments
+from adain_jax.weights.style_files import decode_moments, encode_moments
 
 NAME = "_styles.safetensors"
 
@@ -50,11 +48,11 @@ def encode_styles(
 
     stylizer = Stylizer.load(model, shapes="fixed")
     if place is not None and place.kind() == "file":
-        return _read(place.read(), place.url, stylizer.encoder_id)
+        return decode_moments(place.read(), place.url, stylizer.encoder_id)
     moments = []
     for name, data in _files(specs):
         if name.endswith(".safetensors"):
-            own = _read(data, name, stylizer.encoder_id)
+            own = decode_moments(data, name, stylizer.encoder_id)
         else:
             image = load_image(io.BytesIO(data), size=size, crop=crop, name=name)
             style = stylizer.encode_style(np.asarray(image))
@@ -62,18 +60,8 @@ def encode_styles(
         moments.append([np.atleast_2d(leaf) for leaf in own])
     means, stds = (np.concatenate(leaves) for leaves in zip(*moments, strict=True))
     if place is not None:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, NAME)
-            write_moments(means, stds, path, stylizer.encoder_id)
-            place.write(path.read_bytes())
+        place.write(encode_moments(means, stds, stylizer.encoder_id))
     return means, stds
-
-
-def _read(data: bytes, name: str, encoder_id: str) -> tuple[np.ndarray, np.ndarray]:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, Path(name).name)
-        path.write_bytes(data)
-        return read_moments(path, encoder_id)
 
 
 def _files(specs: list[str]) -> list[tuple[str, bytes]]:

@@ -29,7 +29,7 @@ from adain_jax.inference.inputs import (
 )
 from adain_jax.inference.stream import dispatch_ahead, group
 from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
-from adain_jax.models import read_params
+from adain_jax.models import check_files, read_params
 from adain_jax.nn.distilled import DistilledNetwork
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import StyleNetwork
@@ -124,8 +124,7 @@ class Stylizer:
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
         if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= smallest):
             raise ValueError(f"tile must be auto, off or at least {smallest}, not {tile}")
-        if model not in NETWORKS:
-            raise ValueError(f"model must be {' or '.join(NETWORKS)}, not {model}")
+        check_files(model, {})
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if devices is not None and not devices:

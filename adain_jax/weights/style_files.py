@@ -12,36 +12,50 @@ from adain_jax.files import safetensors_metadata, write_atomically
 def write_moments(
     mean: np.ndarray | Array, std: np.ndarray | Array, path: str | Path, model: str
 ) -> None:
-    """Writes means and standard deviations, float32 (c,) or (n, c), atomically.
+    """Writes a style file atomically; the arguments are those of `encode_moments`."""
+    write_atomically(path, encode_moments(mean, std, model))
+
+
+def encode_moments(mean: np.ndarray | Array, std: np.ndarray | Array, model: str) -> bytes:
+    """Means and standard deviations, float32 (c,) or (n, c), as the bytes of a style file.
 
     `model` identifies the encoder whose channels these are.
     """
     from safetensors.numpy import save
 
     arrays = {"mean": np.asarray(mean), "std": np.asarray(std)}
-    metadata = {"format": "adain-jax", "kind": "style", "model": model}
-    write_atomically(path, save(arrays, metadata))
+    return save(arrays, {"format": "adain-jax", "kind": "style", "model": model})
 
 
 def read_moments(path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
-    """Reads what `write_moments` wrote, and checks that it belongs to the encoder `model`.
-
-    Returns:
-        The means and the standard deviations, (c,) or (n, c).
+    """Reads a style file, see `decode_moments`.
 
     Raises:
-        StyleError: the file is missing, is not a style file, holds a style of another model, or
-            values that are not statistics.
+        StyleError: the file is missing, or as for `decode_moments`.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise StyleError(error.strerror or str(error), path) from error
+    return decode_moments(data, path, model)
+
+
+def decode_moments(data: bytes, path: str | Path, model: str) -> tuple[np.ndarray, np.ndarray]:
+    """The moments in the bytes of a style file, which errors call `path`.
+
+    Returns:
+        The means and the standard deviations, float32 (c,) or (n, c).
+
+    Raises:
+        StyleError: these are no style file, a style of an encoder other than `model`, or values that
+            are not statistics.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
     try:
-        data = Path(path).read_bytes()
         arrays = load(data)
         metadata = safetensors_metadata(data)
-    except OSError as error:
-        raise StyleError(error.strerror or str(error), path) from error
     except (SafetensorError, ValueError, KeyError) as error:
         raise StyleError(f"not a safetensors file ({error})", path) from error
     if metadata.get("kind") != "style" or set(arrays) != {"mean", "std"}:
