@@ -9,7 +9,6 @@ from adain_jax.weights import Kind, Model
 
 WEIGHT_FILES: dict[Model, dict[str, Kind]] = {
     "fast": {"network": "fast"},
-    "distilled": {"network": "distilled"},
     "vgg19": {"encoder": "vgg19-encoder", "decoder": "vgg19-decoder"},
 }
 """The files of each model, by the names of the arguments and options that replace them."""
@@ -19,7 +18,7 @@ def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
     """Reads the parameters of a model, from its default weight files or from others.
 
     Args:
-        model: "fast", "distilled" or "vgg19".
+        model: "fast" or "vgg19".
         paths: files to read instead of the default ones, by the names in `WEIGHT_FILES`.
 
     Returns:

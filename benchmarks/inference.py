@@ -1,6 +1,6 @@
 """Times stylization: the models, and a PyTorch twin of VGG19's where torch is installed.
 
-    python -m benchmarks inference [--models fast distilled vgg19] [--sides 256 512 1024]
+    python -m benchmarks inference [--models fast vgg19] [--sides 256 512 1024]
         [--batches 1 8] [--dtype float32] [--repeats 5]
 
 Each case runs in its own process, so that its peak memory can be measured; times are medians of
@@ -174,9 +174,7 @@ def machine() -> dict[str, str]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--models", nargs="+", default=["fast", "vgg19"], choices=["fast", "distilled", "vgg19"]
-    )
+    parser.add_argument("--models", nargs="+", default=["fast", "vgg19"], choices=["fast", "vgg19"])
     parser.add_argument("--sides", type=int, nargs="+", default=[256, 512, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])

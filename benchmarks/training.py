@@ -42,11 +42,6 @@ from typing import Any
 
 from benchmarks.inference import layer_flop, machine, matrix_rate, random_layers
 
-ENCODER_OF_FAST = (
-    "half_1",
-    *(f"{scale}_{i}" for scale in ("quarter", "eighth") for i in (1, 2, 3)),
-)
-
 
 def flop_per_pair(model: str, side: int) -> float:
     """Multiplications and additions of a training step per pair, counted as described above."""
@@ -55,8 +50,8 @@ def flop_per_pair(model: str, side: int) -> float:
         decoder = layer_flop("vgg19-decoder", side)
         return vgg19 + 3 * sum(decoder.values()) - decoder["conv4_1"]
     network = layer_flop("fast", side)  # its encoder sees two pictures
-    encoder = sum(network[name] for name in ENCODER_OF_FAST)
-    return vgg19 + 3 * (sum(network.values()) + encoder) - 2 * network["half_1"]
+    encoder = sum(value for name, value in network.items() if name.startswith("encoder."))
+    return vgg19 + 3 * (sum(network.values()) + encoder) - 2 * network["encoder.half"]
 
 
 def time_steps(

@@ -20,7 +20,7 @@ PICTURES = jnp.asarray(rng.random((4, 24, 20, 3), np.float32))
 @pytest.fixture(scope="module")
 def stylizer():
     layers = random_layers("fast")
-    layers["half_3"]["kernel"] *= 0.05
+    layers["decoder"]["picture"]["kernel"] *= 0.05
     return Stylizer(layers, model="fast")
 
 

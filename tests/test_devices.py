@@ -68,6 +68,6 @@ def test_chosen_devices_compute_everything(params, contents):
     large = rng.integers(0, 256, (200, 300, 3), np.uint8)
     style = chosen.encode_style(contents[0])
     encoded = chosen.encode_content(contents[4])
-    assert encoded.scales[0].features.devices() == {last}
+    assert encoded.encoded.features.devices() == {last}
     np.testing.assert_array_equal(chosen(encoded, style), expected(contents[4], style))
     np.testing.assert_array_equal(chosen(large, style), expected(large, style))

@@ -13,11 +13,13 @@ from PIL import Image
 from adain_jax import weights
 from adain_jax.convert import convert
 from adain_jax.data.sources import Pictures, open_source
-from adain_jax.losses import gram_losses, style_losses, total_variation
+from adain_jax.images.dtypes import to_float
+from adain_jax.losses import adain_losses, gram_losses, style_losses, total_variation
 from adain_jax.nn import bind, vgg19
-from adain_jax.nn.fast import mean_pool
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
+from adain_jax.style import adain, statistics
 from adain_jax.training import __main__ as tools
+from adain_jax.training.as_seen import clip, random_corner
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config
 from adain_jax.training.devices import pmapped, replicate
@@ -59,7 +61,12 @@ def smooth(monkeypatch):
     For what must have the same gradient however it is computed.
     """
     monkeypatch.setattr(jax.nn, "relu", jax.nn.gelu)
-    monkeypatch.setattr(vgg19, "max_pool", lambda x, size: mean_pool(x))
+    monkeypatch.setattr(vgg19, "max_pool", mean_pool)
+
+
+def mean_pool(x, size):
+    n, h, w, c = x.shape
+    return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
 
 
 def gradient(state):
@@ -286,7 +293,7 @@ def test_total_variation():
 
 def test_features_alone_train_the_encoder_alone(frozen):
     options = {"content_weight": 0.0, "style_weight": 0.0, "feature_weight": 1.0}
-    config = configure(model="distilled", learning_rate=1e-3, optimizer="muon", **options)
+    config = configure(model="fast", learning_rate=1e-3, optimizer="muon", **options)
     inputs = batch()
     before = jax.device_get(initial_state(config, 1).params["network"])
     state, history = run_steps(config, frozen, inputs, steps=8)
@@ -307,6 +314,38 @@ def test_a_student_of_its_own_weights_has_nothing_to_learn(frozen):
     _, other = step(initial_state(config, 1), teaching, batch())
     assert other["teacher_loss"] > 0
     np.testing.assert_allclose(other["loss"], 2 * other["teacher_loss"], rtol=1e-6)
+
+
+# Pictures as they are seen
+
+
+def test_clipping_lets_values_back_in_but_not_further_out():
+    values = jnp.array([-0.5, -0.5, 0.5, 0.5, 1.5, 1.5])
+    np.testing.assert_array_equal(clip(values), [0, 0, 0.5, 0.5, 1, 1])
+    wishes = jnp.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0])  # descent subtracts them
+    _, pull_back = jax.vjp(clip, values)
+    np.testing.assert_array_equal(pull_back(wishes)[0], [0, -1, 1, -1, 1, 0])
+
+
+def test_losses_as_seen_are_those_of_the_clipped_window(frozen):
+    config = configure(model="vgg19", as_seen=True, seed=3, crop=32)
+    inputs = {key: jnp.asarray(x) for key, x in batch(side=32).items()}
+    state = initial_state(config, 1, random_layers("vgg19-decoder"))
+    _, measured = jax.jit(make_train_step(config, 1))(state, frozen, inputs)
+    encoder = bind(VGG19Encoder, frozen.encoder)
+    contents, styles = (to_float(inputs[key]) for key in ("content", "style"))
+    styles = encoder(styles)
+    result = bind(Decoder, state.params["decoder"])(
+        adain(encoder(contents).relu4_1, statistics(styles.relu4_1))
+    )
+    assert not ((result >= 0) & (result <= 1)).all()
+    top, left = np.asarray(random_corner(jax.random.fold_in(jax.random.key(3), 0)))
+    seen = np.s_[:, top : top + 24, left : left + 24]
+    expected = adain_losses(
+        encoder(jnp.clip(result, 0, 1)[seen]), encoder(contents[seen]).relu4_1, styles
+    )
+    for name, value in expected.items():
+        np.testing.assert_allclose(measured[name], value, rtol=1e-4, err_msg=name)
 
 
 # Pictures on the device, several steps per dispatch
@@ -439,7 +478,7 @@ def test_augmented_styles_are_pictures_unlike_each_other():
 def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys):
     recipe = tmp_path / "small.toml"
     recipe.write_text(
-        'model = "distilled"\n[common]\npictures = "device"\nsteps_per_dispatch = 1\n'
+        'model = "fast"\n[common]\npictures = "device"\nsteps_per_dispatch = 1\n'
         '[[legs]]\nname = "features"\nsteps = 9\ncontent_weight = 0.0\nstyle_weight = 0.0\n'
         'feature_weight = 1.0\n[[legs]]\nname = "losses"\nteacher_weight = 1.0\n'
     )
@@ -459,7 +498,7 @@ def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys
     output = capsys.readouterr().out
     assert "| Lc | Ls | relu1_1 |" in output
     assert "live on the device" in output
-    assert weights.read(run / "distilled.safetensors", "distilled")
+    assert weights.read(run / "fast.safetensors", "fast")
     for name in ("evaluation.json", "curves.png", "samples.jpg", "losses/network.safetensors"):
         assert (run / name).exists()
     first = (run / "features" / "network.safetensors").stat().st_mtime_ns
@@ -471,15 +510,15 @@ def test_a_recipe_makes_weights_leg_by_leg_and_goes_on(tmp_path, sources, capsys
 
 
 def test_recipes_say_what_is_wrong_with_them(tmp_path):
-    for name in ("distilled", "vgg19"):
+    for name in ("fast", "vgg19"):
         recipe = read_recipe(name)
         for leg in recipe.legs.values():
             assert not configure(model=recipe.model, **leg).problems()
-    with pytest.raises(RecipeError, match="those that ship are distilled, vgg19"):
+    with pytest.raises(RecipeError, match="those that ship are fast, vgg19"):
         read_recipe("none")
     for text, message in (
         ("model = ", "Invalid"),
-        ('model = "vgg16"', "needs model = vgg19 or fast or distilled"),
+        ('model = "vgg16"', "needs model = vgg19 or fast"),
         ('model = "fast"\n[[legs]]\nstep = 1', "leg 1: no such option: step"),
     ):
         (tmp_path / "r.toml").write_text(text)

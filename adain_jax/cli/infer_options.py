@@ -41,11 +41,11 @@ class Options:
     """The folder to write to, or a file if there is a single result. In a folder, results are named
     CONTENT_stylized_STYLE; names that would collide get _2, _3, ..."""
 
-    model: Literal["fast", "distilled", "vgg19"] = "fast"
+    model: Literal["fast", "vgg19"] = "fast"
     """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
-    `convert_vgg.py --download` provides once; distilled is an experiment that needs --network."""
+    `convert_vgg.py --download` provides once."""
     network: _File = None
-    """Weights of fast or distilled, written by train.py; by default those that ship."""
+    """Weights of fast, written by train.py; by default those that ship."""
     encoder: _File = None
     """Encoder weights of vgg19; by default those that convert_vgg.py wrote."""
     decoder: _File = None

@@ -24,12 +24,12 @@ class Content:
 
     Attributes:
         picture: float32 in [0, 1] or uint8 (h, w, 3).
-        scales: its features on the device, in a padded shape, one map (1, h, w, c) for each scale;
-            None if the picture is so large that it is computed in tiles.
+        encoded: its features (1, h / 8, w / 8, c) on the device, in a padded shape; None if the
+            picture is so large that it is computed in tiles.
     """
 
     picture: np.ndarray
-    scales: list[FeatureMap] | None
+    encoded: FeatureMap | None
 
 
 class StyleInputs(NamedTuple):

@@ -44,10 +44,8 @@ def encode_style(
 
 
 @partial(jax.jit, static_argnums=0)
-def encode_content(
-    network: Network, params: Params, pictures: Array, size: Array
-) -> list[FeatureMap]:
-    """Computes the features of padded pictures, one map (n, h / stride, w / stride, c) per scale.
+def encode_content(network: Network, params: Params, pictures: Array, size: Array) -> FeatureMap:
+    """Computes the features of padded pictures, (n, h / 8, w / 8, c).
 
     The arguments are those of `encode_style`.
     """
@@ -90,7 +88,7 @@ def stylize_encoded(
     network: Network,
     dtype: str,
     params: Params,
-    scales: list[FeatureMap],
+    encoded: FeatureMap,
     inputs: StyleInputs,
     size: Array,
 ) -> Array:
@@ -99,11 +97,11 @@ def stylize_encoded(
     Args:
         network, params, inputs, size: see `stylize`.
         dtype: of the result, "float32" or "uint8".
-        scales: what `encode_content` returned.
+        encoded: what `encode_content` returned.
     """
     style, alpha, masks, content_style = inputs
     model = bind(network, params)
-    pictures = model.stylize(scales, style, alpha, model.regions(masks, size), content_style)
+    pictures = model.stylize(encoded, style, alpha, model.regions(masks, size), content_style)
     return from_float(pictures, dtype)
 
 

@@ -30,7 +30,6 @@ from adain_jax.inference.inputs import (
 from adain_jax.inference.stream import dispatch_ahead, group
 from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
 from adain_jax.models import check_files, read_params
-from adain_jax.nn.distilled import DistilledNetwork
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import StyleNetwork
 from adain_jax.nn.vgg19 import VGG19Network
@@ -39,7 +38,6 @@ from adain_jax.weights import Model
 
 NETWORKS: dict[Model, type[StyleNetwork]] = {
     "fast": FastNetwork,
-    "distilled": DistilledNetwork,
     "vgg19": VGG19Network,
 }
 CONTENT_SHAPES = 8  # padded shapes, see `Buckets`
@@ -102,9 +100,9 @@ class Stylizer:
         """Makes a stylizer with given parameters.
 
         Args:
-            params: float arrays, as `weights.read` returns them: the layers of "fast" or
-                "distilled"; for "vgg19", {"encoder": ..., "decoder": ...}.
-            model: "fast", "distilled" or "vgg19", the paper's network.
+            params: float arrays, as `weights.read` returns them: the layers of "fast";
+                for "vgg19", {"encoder": ..., "decoder": ...}.
+            model: "fast", or "vgg19", the paper's network.
             dtype: "float32" or "bfloat16", for the convolutions only.
             batch_size: pictures per device at a time. The default is 1 on CPU, where more is no
                 faster, and 8 otherwise.
@@ -160,9 +158,9 @@ class Stylizer:
         """Loads the weights that ship, or others written by `convert_vgg.py` or `train.py`.
 
         Args:
-            model: "fast", "distilled" (which needs `network`), or "vgg19", the paper's network,
+            model: "fast", or "vgg19", the paper's network,
                 whose encoder must be converted once.
-            network: safetensors file of "fast" or "distilled".
+            network: safetensors file of "fast".
             encoder, decoder: safetensors files of "vgg19".
             dtype, batch_size, tile, devices, shapes: see `Stylizer`.
 
@@ -320,7 +318,7 @@ class Stylizer:
         if not isinstance(style, Style):
             style = self.encode_style(style)
         inputs = match_inputs(checked, style, alpha, masks, content_style)
-        if isinstance(contents, Content) and contents.scales is not None:
+        if isinstance(contents, Content) and contents.encoded is not None:
             return self._stylize_encoded(contents, inputs[0])
         self.plan(size_of(picture) for picture in checked)
         requests = (Request(i, *each) for i, each in enumerate(zip(checked, inputs, strict=True)))
@@ -417,7 +415,7 @@ class Stylizer:
 
     def _stylize_encoded(self, content: Content, inputs: StyleInputs) -> np.ndarray:
         """The result of a content whose features are on the device."""
-        assert content.scales is not None
+        assert content.encoded is not None
         height, width = size_of(content.picture)
         shape = self._content_buckets.bucket_for((height, width))
         padded = programs.pad_inputs([inputs], shape, rows=1)
@@ -425,7 +423,7 @@ class Stylizer:
             self.network,
             content.picture.dtype.name,
             self._placed.params_of_first,
-            content.scales,
+            content.encoded,
             padded,
             np.array([[height, width]], np.int32),
         )

@@ -3,16 +3,14 @@
 A picture is divided into slabs of rows, and every slab into tiles; one program computes the tiles
 one after another in the same memory. See the figure in `adain_jax.inference.tile_grid`. A first
 pass encodes the slabs and gathers the statistics of the whole content; a second pass applies the
-style and decodes. In between, features stay on the device as far as they fit. Those of the finest
-levels, which are the largest and the cheapest to compute, are computed again if they do not fit, or
-if that is no slower.
+style and decodes. In between, features stay on the device; if they do not fit, they are computed
+again.
 """
 
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
 from typing import Any, TypeVar
 
 import jax
@@ -38,7 +36,8 @@ from adain_jax.inference.tile_grid import (
     spans,
 )
 from adain_jax.nn import bind
-from adain_jax.nn.network import FeatureMap
+from adain_jax.nn.network import CHANNELS, STRIDE, FeatureMap
+from adain_jax.nn.valid_size import Features
 from adain_jax.style import AnyArray, Style, merge_statistics, statistics
 
 T = TypeVar("T")
@@ -98,7 +97,7 @@ def encode_style_tiled(
 
     def encode(tile_size: int) -> Style:
         slabs = _slabs(network, picture, None, tile_size)
-        return _encode(network, params, slabs, ())[1][0]
+        return _encode(network, params, slabs, keep=False)[1][0]
 
     return _with_smaller_tiles(encode, tile_size)
 
@@ -140,14 +139,14 @@ def _stylize(
     network: Network, params: Params, picture: np.ndarray, inputs: StyleInputs, tile_size: int
 ) -> np.ndarray:
     slabs = _slabs(network, picture, inputs.masks, tile_size)
-    cached = _cached_levels(network, slabs, jax.tree.leaves(params)[0].dtype)
-    features, own = _encode(network, params, slabs, cached)
-    if sum(x.nbytes for waiting in features for x in waiting.values()) > memory.TILE_BYTES // 4:
+    keep = _features_fit(slabs, params)
+    features, own = _encode(network, params, slabs, keep=keep)
+    if sum(waiting.nbytes for waiting in jax.tree.leaves(features)) > memory.TILE_BYTES // 4:
         memory.trim_malloc()  # before the peak; allocating it again would slow small pictures down
     if inputs.content_style is None:
         inputs = inputs._replace(content_style=own[0] if inputs.masks is not None else own[0, 0])
     batch = jax.tree.map(lambda leaf: leaf[None], inputs._replace(masks=None))
-    halo = _decoder_halo(network, cached)
+    halo = network.decoder_radius + (0 if keep else network.encoder_radius)
     result = streaming.empty_like(picture)
     for slab in slabs:
         stylized = _decode_slab(
@@ -156,7 +155,7 @@ def _stylize(
             slab.picture(),
             features.pop(0),
             batch._replace(masks=slab.padded_masks()),
-            slab.tile_grid(halo, network.strides[-1]),
+            slab.tile_grid(halo, STRIDE),
         )
         result[slab.rows.kept] = np.asarray(stylized)[0, slab.rows.core, : picture.shape[1]]
     return result
@@ -169,7 +168,7 @@ def _slabs(
 
     A slab and its result take SLAB_BYTES at most, and at most an eighth of the free memory.
     """
-    halo, multiple = _decoder_halo(network, ()), network.strides[-1]
+    halo, multiple = network.encoder_radius + network.decoder_radius, STRIDE
     height, width = picture.shape[:2]
     most = min(memory.SLAB_BYTES, memory.free_memory() // 8)
     rows = max(most // (2 * picture[0].nbytes), tile_size)
@@ -181,49 +180,32 @@ def _slabs(
     ]
 
 
-def _decoder_halo(network: Network, cached: tuple[int, ...]) -> int:
-    """The radius in pixels within which a pixel of the result depends on the picture.
-
-    For `cached` levels, whose features are given, the radius of the encoder does not count.
-    """
-    reaches = zip(network.encoder_radius, network.decoder_radius, strict=True)
-    return max(
-        decoder if i in cached else encoder + decoder
-        for i, (encoder, decoder) in enumerate(reaches)
-    )
-
-
-def _cached_levels(network: Network, slabs: list[Slab], dtype: np.dtype) -> tuple[int, ...]:
-    """The levels whose features may stay on the device, the coarsest first.
+def _features_fit(slabs: list[Slab], params: Params) -> bool:
+    """Whether the features of all slabs may stay on the device.
 
     They take FEATURE_CACHE_BYTES at most, and at most half of the free memory.
     """
-    pixels = len(slabs) * slabs[0].shape[0] * slabs[0].shape[1]
-    left = min(memory.FEATURE_CACHE_BYTES, memory.free_memory() // 2)
-    cached = []
-    for i in reversed(range(network.rematerialized, len(network.strides))):
-        left -= pixels // network.strides[i] ** 2 * network.channels[i] * dtype.itemsize
-        if left < 0:
-            break
-        cached.append(i)
-    return tuple(cached)
+    height, width = slabs[0].shape
+    dtype = jax.tree.leaves(params)[0].dtype
+    needed = len(slabs) * (height // STRIDE) * (width // STRIDE) * CHANNELS * dtype.itemsize
+    return needed <= min(memory.FEATURE_CACHE_BYTES, memory.free_memory() // 2)
 
 
 def _encode(
-    network: Network, params: Params, slabs: list[Slab], cached: tuple[int, ...]
-) -> tuple[list[dict[int, Array]], Style]:
+    network: Network, params: Params, slabs: list[Slab], *, keep: bool
+) -> tuple[list[Features | None], Style]:
     """Encodes all slabs.
 
-    Returns each slab's features of the levels to cache, and the statistics of the whole picture,
+    Returns each slab's features, if they are to be kept, and the statistics of the whole picture,
     (1, r, c), where r = 1 without masks.
     """
     features, styles, weights = [], [], []
     for slab in slabs:
-        grid = slab.tile_grid(max(network.encoder_radius), network.strides[-1])
-        to_cache, (style, weight) = _encode_slab(
-            network, cached, params, slab.picture(), slab.padded_masks(), grid
+        grid = slab.tile_grid(network.encoder_radius, STRIDE)
+        kept, (style, weight) = _encode_slab(
+            network, keep, params, slab.picture(), slab.padded_masks(), grid
         )
-        features.append(to_cache)
+        features.append(kept)
         styles.append(jax.device_get(style))
         weights.append(np.asarray(weight))
     style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
@@ -243,41 +225,30 @@ def _pad(x: AnyArray, shape: Size) -> np.ndarray:
 @partial(jax.jit, static_argnums=(0, 1))
 def _encode_slab(
     network: Network,
-    cached: tuple[int, ...],
+    keep: bool,
     params: Params,
     picture: Array,
     masks: Array | None,
     grid: TileGrid,
-) -> tuple[dict[int, Array], tuple[Style, Float[Array, "n 1 r c"]]]:
-    """Features of the levels to cache; statistics of every tile's core, and the sums of weights."""
+) -> tuple[Features | None, tuple[Style, Float[Array, "n 1 r c"]]]:
+    """Features, if they are kept; statistics of every tile's core, and the sums of weights."""
     model = bind(network, params)
 
-    def encode(tile: Tile, parts: Any) -> tuple[dict[int, Array], tuple[Style, Array]]:
+    def encode(tile: Tile, parts: Any) -> tuple[Features | None, tuple[Style, Array]]:
         picture, masks = parts
         size = jnp.asarray(tile.size)[None]
-        scales = model.encode(to_float(picture), size)
-        regions = model.regions(masks, size)
-        of_levels = [
-            _core_statistics(scale.features, shares, tile, stride, network.strides[-1])
-            for scale, shares, stride in zip(
-                scales, regions or repeat(None), network.strides, strict=False
-            )
-        ]
-        together = jax.tree.map(lambda *leaves: jnp.concatenate(leaves, -1), *of_levels)
-        return {i: scales[i].features for i in cached}, together
+        features = model.encode(to_float(picture), size).features
+        measured = _core_statistics(features, model.regions(masks, size), tile)
+        return features if keep else None, measured
 
     return map_tiles(encode, (picture, masks), grid)
 
 
 def _core_statistics(
-    features: Float[Array, "1 h w c"],
-    regions: Float[Array, "1 h w r"] | None,
-    tile: Tile,
-    stride: int,
-    last_stride: int,
+    features: Float[Array, "1 h w c"], regions: Float[Array, "1 h w r"] | None, tile: Tile
 ) -> tuple[Style, Float[Array, "1 r c"]]:
     """Statistics (1, r, c) of the features in a tile's core, and the sums of its weights."""
-    ends = -(-tile.core // last_stride) * last_stride // stride
+    ends = -(-tile.core // STRIDE)
     rows, columns = (
         (jnp.arange(length) >= first) & (jnp.arange(length) < end)
         for length, (first, end) in zip(features.shape[1:3], ends, strict=True)
@@ -294,21 +265,22 @@ def _decode_slab(
     network: Network,
     params: Params,
     picture: Array,
-    features: dict[int, Array],
+    features: Features | None,
     inputs: StyleInputs,
     grid: TileGrid,
 ) -> Array:
-    """The stylized slab. The features of levels that are not in `features` are computed again."""
+    """The stylized slab. Features that were not kept are computed again."""
     style, alpha, masks, content_style = inputs
     model = bind(network, params)
 
     def decode(tile: Tile, parts: Any) -> tuple[Array, None]:
         picture, masks, features = parts
         size = jnp.asarray(tile.size)[None]
-        scales = model.encode(to_float(picture), size)
-        for i, x in features.items():
-            scales[i] = FeatureMap(x, scales[i].size)
-        pictures = model.stylize(scales, style, alpha, model.regions(masks, size), content_style)
+        if features is None:
+            encoded = model.encode(to_float(picture), size)
+        else:
+            encoded = FeatureMap(features, -(-size // STRIDE))
+        pictures = model.stylize(encoded, style, alpha, model.regions(masks, size), content_style)
         return from_float(pictures, picture.dtype), None
 
     return map_tiles(decode, (picture, masks, features), grid)[0]

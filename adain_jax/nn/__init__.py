@@ -1,8 +1,7 @@
-"""Flax NNX modules: layers, normalization, the VGG19 encoder and its decoder, the light networks."""
+"""Flax NNX modules: layers, normalization, the VGG19 encoder and its decoder, the fast network."""
 
 from adain_jax.nn.binding import abstract, bind, parameter_shapes
-from adain_jax.nn.distilled import DistilledDecoder, DistilledEncoder, DistilledNetwork
-from adain_jax.nn.fast import FastNetwork
+from adain_jax.nn.fast import FastDecoder, FastEncoder, FastNetwork
 from adain_jax.nn.layers import PointwiseConv, ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.network import FeatureMap, StyleNetwork
 from adain_jax.nn.norms import (
@@ -18,9 +17,8 @@ __all__ = [
     "BatchNorm",
     "ConditionalInstanceNorm",
     "Decoder",
-    "DistilledDecoder",
-    "DistilledEncoder",
-    "DistilledNetwork",
+    "FastDecoder",
+    "FastEncoder",
     "FastNetwork",
     "FeatureMap",
     "InstanceNorm",

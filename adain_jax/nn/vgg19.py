@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from adain_jax.nn.cpu.row_blocks import map_row_blocks
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
-from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.network import STRIDE, FeatureMap, StyleNetwork
 from adain_jax.nn.valid_size import Features, Resized, ValidSize, double, halve
 
 BLOCKS = (
@@ -147,21 +147,15 @@ class Decoder(nnx.Module):
 class VGG19Network(StyleNetwork):
     """The whole of figure 2: encoder, AdaIN on relu4_1, decoder."""
 
-    strides = (8,)
-    channels = (512,)
-    encoder_radius = (30,)
-    decoder_radius = (30,)
+    encoder_radius = 30
+    decoder_radius = 30
     bytes_per_pixel = 310
 
     def __init__(self, *, rngs: nnx.Rngs):
         self.encoder = VGG19Encoder(rngs=rngs)
         self.decoder = Decoder(rngs=rngs)
 
-    def feature_maps(self, pictures: Features, size: ValidSize | None) -> list[FeatureMap]:
-        """relu4_1 alone."""
-        small = None if size is None else -(-size // 8)
-        return [FeatureMap(self.encoder.relu4_1(pictures, size), small)]
-
-    def decode(self, scales: list[FeatureMap]) -> Float[Array, "n h w 3"]:
-        """What the decoder makes of it."""
-        return self.decoder(*scales[0])
+    def feature_map(self, pictures: Features, size: ValidSize | None) -> FeatureMap:
+        """relu4_1."""
+        small = None if size is None else -(-size // STRIDE)
+        return FeatureMap(self.encoder.relu4_1(pictures, size), small)

@@ -77,7 +77,7 @@ class FollowRecipe:
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
-    """A recipe that ships (distilled, vgg19), or your own TOML file."""
+    """A recipe that ships (fast, vgg19), or your own TOML file."""
     content: _Source
     """Photographs: a folder or a data set, as for train.py."""
     style: _Source

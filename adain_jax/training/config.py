@@ -26,8 +26,8 @@ class Config:
     """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]
     """The folder for everything that the run writes."""
-    model: Literal["vgg19", "fast", "distilled"] = "vgg19"
-    """What to train: the paper's decoder, the fast network, or the one distilled from VGG19."""
+    model: Literal["vgg19", "fast"] = "vgg19"
+    """What to train: the paper's decoder, or the fast network, distilled from VGG19."""
     encoder: Annotated[Path | None, _Path] = None
     """Encoder weights; by default those that convert_vgg.py wrote."""
     init: Annotated[Path | None, _Path] = None
@@ -84,8 +84,11 @@ class Config:
     """Weight of the style loss; by default 0.1 for original and 10 for pytorch."""
     tv_weight: float = 0.0
     """Weight of the total variation of the result."""
+    as_seen: bool = False
+    """Measure the losses on pictures as they are seen: clipped to [0, 1], and cut by up to 7 pixels at
+    random, so that neither values out of range nor a pattern on VGG19's pooling grid pays."""
     feature_weight: float = 0.0
-    """For distilled: weight of the squared difference between its features and VGG19's relu4_1."""
+    """For fast: weight of the squared difference between its features and VGG19's relu4_1."""
     teacher: Annotated[Path | None, _Path] = None
     """A decoder of vgg19 for --teacher-weight; by default the converted one or the one that ships."""
     teacher_weight: float = 0.0
@@ -167,8 +170,8 @@ class Config:
         ]
         if self.model != "vgg19" and (self.norm, self.transform) != ("none", "adain"):
             found.append("--norm and --transform change the decoder of --model vgg19 only")
-        if self.model != "distilled" and self.feature_weight:
-            found.append("--feature-weight is for --model distilled, which learns VGG19's features")
+        if self.model != "fast" and self.feature_weight:
+            found.append("--feature-weight is for --model fast, which learns VGG19's features")
         if self.teacher and not self.teacher_weight:
             found.append("--teacher needs --teacher-weight")
         if self.minutes and self.num_processes != 1:

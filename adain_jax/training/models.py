@@ -1,4 +1,4 @@
-"""What is trained: the paper's decoder, or a light network with its own encoder."""
+"""What is trained: the paper's decoder, or the fast network, which has its own encoder."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -11,9 +11,8 @@ from jaxtyping import Array, Int
 
 from adain_jax import weights
 from adain_jax.nn import bind
-from adain_jax.nn.distilled import DistilledNetwork
 from adain_jax.nn.fast import FastNetwork
-from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.network import FeatureMap
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
 from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Decoder
@@ -26,7 +25,7 @@ Params = Mapping[str, Any]
 class Trainee(Protocol):
     """A module to train: it turns the features of contents and styles into stylized pictures."""
 
-    def encode(self, pictures: Features, relu4_1: Features) -> Any:
+    def encode(self, pictures: Features, relu4_1: Features) -> Features:
         """Returns the features on which the style acts.
 
         Args:
@@ -35,7 +34,9 @@ class Trainee(Protocol):
         """
         ...
 
-    def __call__(self, content: Any, style: Any, style_index: Int[Array, " n"]) -> Features:
+    def __call__(
+        self, content: Features, style: Features, style_index: Int[Array, " n"]
+    ) -> Features:
         """Returns stylized pictures, float (n, h, w, 3), not clipped to [0, 1].
 
         Args:
@@ -83,35 +84,26 @@ class StyleDecoder(nnx.Module):
         return self.decoder(x)
 
 
-class NetworkTrainee(nnx.Module):
-    """--model fast or distilled: a network with its own encoder, all of it trained.
+class FastTrainee(nnx.Module):
+    """--model fast: a network with its own encoder, all of it trained.
 
     Args:
-        network: the class of the network.
         config, styles: not used.
         rngs: random keys for the initial parameters.
     """
 
-    def __init__(
-        self, network: Callable[..., StyleNetwork], config: Config, styles: int, *, rngs: nnx.Rngs
-    ):
-        self.network = network(rngs=rngs)
+    def __init__(self, config: Config, styles: int, *, rngs: nnx.Rngs):
+        self.network = FastNetwork(rngs=rngs)
 
-    def encode(self, pictures: Features, relu4_1: Features) -> list[Features]:
-        """Returns the features of the network's own encoder, float (n, h / stride, w / stride, c).
-
-        There is one map for each scale; `relu4_1` is not used.
-        """
-        return [scale.features for scale in self.network.encode(pictures, None)]
+    def encode(self, pictures: Features, relu4_1: Features) -> Features:
+        """Returns the encoder's stand-in for `relu4_1`, float (n, h / 8, w / 8, 512)."""
+        return self.network.encode(pictures).features
 
     def __call__(
-        self, content: list[Features], style: list[Features], style_index: Int[Array, " n"]
+        self, content: Features, style: Features, style_index: Int[Array, " n"]
     ) -> Features:
-        """Applies AdaIN at every scale and decodes: float (n, h, w, 3), not clipped."""
-        contents, styles = (
-            [FeatureMap(features, None) for features in scales] for scales in (content, style)
-        )
-        return self.network.stylize(contents, self.network.statistics(styles))
+        """Applies AdaIN and decodes: float (n, h, w, 3), not clipped."""
+        return self.network.stylize(FeatureMap(content, None), statistics(style))
 
 
 class Entry(NamedTuple):
@@ -126,8 +118,7 @@ class Entry(NamedTuple):
 
 REGISTRY: dict[str, Entry] = {
     "vgg19": Entry(StyleDecoder, "decoder", "vgg19-decoder"),
-    "fast": Entry(partial(NetworkTrainee, FastNetwork), "network", "fast"),
-    "distilled": Entry(partial(NetworkTrainee, DistilledNetwork), "network", "distilled"),
+    "fast": Entry(FastTrainee, "network", "fast"),
 }
 
 

@@ -20,6 +20,7 @@ from adain_jax.nn import bind
 from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Decoder, Taps, VGG19Encoder
 from adain_jax.style import adain, statistics
+from adain_jax.training.as_seen import clip, random_corner, window
 from adain_jax.training.config import Config
 from adain_jax.training.models import Params, Trainee, bind_trainee, initial_variables, variables
 from adain_jax.training.optimizer import learning_rate, make_optimizer, style_weight
@@ -205,7 +206,8 @@ def style_transfer_objective(
         frozen: holds the teacher, if there is one.
         pictures: float32 (n, h, w, 3) in [0, 1].
         batch: only its `style_index`, int32 (n,), is used.
-        step: the number of steps done, int32 (); the style weight depends on it.
+        step: the number of steps done, int32 (); the style weight and the window of `as_seen` depend on
+            it.
 
     Returns:
         Scalars: `loss`, the weighted sum, and its parts without their weights. A part whose weight
@@ -218,7 +220,7 @@ def style_transfer_objective(
     measured: Measurements = {}
     if config.feature_weight:
         measured["feature_loss"] = (
-            content_loss(content[0], content_relu4_1) + content_loss(style[0], style_taps.relu4_1)
+            content_loss(content, content_relu4_1) + content_loss(style, style_taps.relu4_1)
         ) / 2
         total += config.feature_weight * measured["feature_loss"]
 
@@ -238,8 +240,14 @@ def style_transfer_objective(
         measured["teacher_loss"] = pixel_loss(result, jax.lax.stop_gradient(lesson))
         total += config.teacher_weight * measured["teacher_loss"]
     if config.content_weight or config.weight_of_style:
+        seen = result
+        if config.as_seen:
+            corner = random_corner(jax.random.fold_in(jax.random.key(config.seed), step))
+            seen = window(clip(result), corner)
+            below = encoder(window(pictures.content, corner)).relu4_1
+            content_relu4_1 = jnp.concatenate([below for _ in repetitions])
         losses = adain_losses(
-            encoder(result),
+            encoder(seen),
             content_relu4_1,
             Taps(*style_taps),
             content_target=config.content_target,

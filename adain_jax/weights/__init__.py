@@ -15,8 +15,8 @@ import numpy as np
 from adain_jax.errors import AdainError
 from adain_jax.files import safetensors_metadata, write_atomically
 
-Model = Literal["fast", "distilled", "vgg19"]
-Kind = Literal["fast", "distilled", "vgg19-encoder", "vgg19-decoder"]
+Model = Literal["fast", "vgg19"]
+Kind = Literal["fast", "vgg19-encoder", "vgg19-decoder"]
 Layers = dict[str, Any]
 """The parameters of a network: nested by the names of its layers, down to `kernel` and `bias`."""
 
@@ -28,13 +28,11 @@ class WeightsError(AdainError):
 def shapes(kind: Kind) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter of a network, by its key, in the order of its layers."""
     from adain_jax.nn import parameter_shapes
-    from adain_jax.nn.distilled import DistilledNetwork
     from adain_jax.nn.fast import FastNetwork
     from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 
     networks: dict[Kind, type[Any]] = {
         "fast": FastNetwork,
-        "distilled": DistilledNetwork,
         "vgg19-encoder": VGG19Encoder,
         "vgg19-decoder": Decoder,
     }
@@ -76,7 +74,6 @@ def read(path: str | Path, kind: Kind) -> Layers:
     except FileNotFoundError:
         remedy = {
             "fast": "",
-            "distilled": "; none ships yet: `train.py --model distilled` makes one",
             "vgg19-encoder": "; `python convert_vgg.py --download` fetches and converts one",
             "vgg19-decoder": "; `python convert_vgg.py FILE` converts a published one",
         }[kind]
