@@ -149,10 +149,13 @@ def test_pictures_on_the_device_go_on_to_the_bit(workplace, tmp_path, capsys):
 
 def test_minutes_end_a_run_as_its_steps_do(workplace, tmp_path):
     run = tmp_path / "run"
-    assert train(*arguments(workplace, run, steps=1000, minutes=1e-6)) == 0
+    options = {"steps": 1000, "minutes": 1e-6, "schedule": "cosine"}
+    assert train(*arguments(workplace, run, **options)) == 0
     assert list(losses(run)) == [1]
+    (first, *_) = read_metrics(run / "metrics.jsonl")
+    assert first["learning_rate"] == 0  # the cosine follows the clock
     assert (run / "decoder.safetensors").exists()
-    assert train(*arguments(workplace, run, steps=1000, minutes=1e-6)) == 0
+    assert train(*arguments(workplace, run, **options)) == 0
     assert list(losses(run)) == [1]  # the same command finds that it has ended
 
 

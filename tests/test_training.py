@@ -256,10 +256,13 @@ def test_every_variant_learns(frozen, options):
 
 
 def test_schedules():
-    assert learning_rate(configure())(0) == 1e-4
-    np.testing.assert_allclose(learning_rate(configure())(20_000), 1e-4 / 2)
-    cosine = learning_rate(configure(schedule="cosine", steps=100))
-    np.testing.assert_allclose([cosine(0), cosine(50), cosine(100)], [1e-4, 5e-5, 0], atol=1e-12)
+    inverse = [learning_rate(configure(), step) for step in (0, 20_000)]
+    np.testing.assert_allclose(inverse, [1e-4, 1e-4 / 2], rtol=1e-6)
+    config = configure(schedule="cosine", steps=100)
+    points = [(0, 0), (50, 0), (50, 0.25), (100, 0), (0, 0.5), (25, 0.5), (0, 1), (0, 1.1)]
+    rates = [learning_rate(config, *point) for point in points]
+    expected = [1e-4, 5e-5, 5e-5, 0, 5e-5, 5e-5, 0, 0]
+    np.testing.assert_allclose(rates, expected, atol=1e-11)
 
 
 def test_the_two_conventions_differ_by_the_number_of_channels():

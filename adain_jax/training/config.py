@@ -38,7 +38,8 @@ class Config:
     steps: int = 160_000
     """Number of training steps."""
     minutes: float = 0.0
-    """End the run after this many minutes of training, if that comes first; 0 means never."""
+    """End the run after this many minutes of training, if that comes first; 0 means never. The cosine
+    schedule then follows the clock."""
     batch_size: int = 8
     """Number of pairs per step, over all devices and processes."""
     pairings: int = 1
@@ -69,7 +70,7 @@ class Config:
     """The initial learning rate."""
     schedule: Literal["inverse", "cosine", "constant"] = "inverse"
     """How the learning rate decays: inverse is lr / (1 + 5e-5 step), as in the original release; cosine
-    reaches 0 at the end of the run."""
+    reaches 0 at the end of the run, after --steps or --minutes."""
     reconstruct: int = 0
     """Train this many steps as an auto-encoder first: each picture in its own style, with the mean
     absolute difference of pixels as the loss."""

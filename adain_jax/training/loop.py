@@ -5,7 +5,7 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
@@ -146,6 +146,10 @@ def train(config: Config) -> None:
         first_step = step
         data = {**batches.get_state(), "seconds": trained_seconds}
 
+        def elapsed() -> float:
+            """The part of --minutes that is over."""
+            return (trained_seconds + time.monotonic() - began) / (60 * config.minutes)
+
         def save(final: bool = False) -> None:
             recorder.flush()  # raises before a state whose losses are not finite is saved
             if first:
@@ -154,7 +158,7 @@ def train(config: Config) -> None:
         stopped = stack.enter_context(_signals())
         show = stack.enter_context(_progress(config, step, first))
         for arrays, group, position in prefetch(
-            iter(()) if ended else _groups(batches, config, step)
+            iter(()) if ended else _groups(batches, config, step, elapsed)
         ):
             steps = reconstruct_steps if step < config.reconstruct else train_steps
             state, measured = steps(state, frozen, arrays)
@@ -314,7 +318,10 @@ def _place_pictures(config: Config, content: Pictures, style: Pictures) -> tuple
 
 
 def _groups(
-    batches: Batches | NumberedBatches, config: Config, step: int
+    batches: Batches | NumberedBatches,
+    config: Config,
+    step: int,
+    elapsed: Callable[[], float],
 ) -> Iterator[tuple[dict[str, Any], list[Batch], dict[str, Any]]]:
     """Puts the batches of each dispatch on the devices, until the end of the run.
 
@@ -325,6 +332,8 @@ def _groups(
         step += len(group)
         arrays = [batch.arrays() for batch in group]
         stacked = {key: np.stack([own[key] for own in arrays]) for key in arrays[0]}
+        if config.minutes:
+            stacked["elapsed"] = np.full_like(stacked["pair"], elapsed(), np.float32)
         yield shard_steps(stacked), group, batches.get_state()
 
 

@@ -9,13 +9,23 @@ from jaxtyping import Array
 from adain_jax.training.config import Config
 
 
-def learning_rate(config: Config) -> optax.Schedule:
-    """Returns the learning rate as a function of the step."""
+def learning_rate(config: Config, step: Array, elapsed: Array | float = 0.0) -> Array:
+    """Returns the learning rate, float32 ().
+
+    Args:
+        config: the configuration of the run.
+        step: the number of steps done, int ().
+        elapsed: the part of `config.minutes` that is over. The cosine ends with the steps or with
+            the time, whatever is nearer, so that a run that ends by the clock ends quietly too.
+    """
     if config.schedule == "cosine":
-        return optax.cosine_decay_schedule(config.learning_rate, config.steps)
-    if config.schedule == "inverse":
-        return lambda step: config.learning_rate / (1 + 5e-5 * step)
-    return optax.constant_schedule(config.learning_rate)
+        done = jnp.clip(jnp.maximum(step / config.steps, elapsed), 0, 1)
+        factor = (1 + jnp.cos(jnp.pi * done)) / 2
+    elif config.schedule == "inverse":
+        factor = 1 / (1 + 5e-5 * step)
+    else:
+        factor = jnp.ones(())
+    return jnp.float32(config.learning_rate * factor)
 
 
 def style_weight(config: Config, step: Array) -> Array | float:

@@ -84,7 +84,8 @@ def make_train_step(
 
     Returns:
         A function (state, frozen, batch, axis_name=None) -> (state, measurements). The batch holds
-        the arrays (n, ...) of `adain_jax.data.pipeline.Batch.arrays`; measurements are scalars.
+        the arrays (n, ...) of `adain_jax.data.pipeline.Batch.arrays` and, in a run with --minutes,
+        `elapsed`, float32 (n,), n times the part of them that is over; measurements are scalars.
         With `axis_name`, gradients and measurements are averaged over that axis.
     """
     optimizer = make_optimizer(config)
@@ -133,7 +134,8 @@ def make_train_step(
                 opt_state,
             )
         directions, opt_state = optimizer.update(grads, opt_state, state.params)
-        rate = learning_rate(config)(state.step)
+        elapsed = batch["elapsed"][0] if "elapsed" in batch else 0.0
+        rate = learning_rate(config, state.step, elapsed)
         updates = jax.tree.map(lambda x: rate * x, directions)
         params = optax.apply_updates(state.params, updates)
         ema = optax.incremental_update(params, state.ema, 1 - config.ema) if config.ema else None
@@ -141,7 +143,7 @@ def make_train_step(
             "grad_norm": optax.tree.norm(grads),
             "param_norm": optax.tree.norm(params),
             "update_norm": optax.tree.norm(updates),
-            "learning_rate": jnp.asarray(rate, jnp.float32),
+            "learning_rate": rate,
         }
         return State(state.step + 1, params, batch_stats, opt_state, ema), measured
 
