@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adain_jax.data import __main__ as command
+from adain_jax import __main__ as command
 from adain_jax.data.pack import pack
 from adain_jax.data.pipeline import Batches, prefetch
 from adain_jax.data.sources import DataError, Encoded, Pictures, open_source

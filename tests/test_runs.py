@@ -18,8 +18,8 @@ from conftest import random_layers
 from PIL import Image
 
 from adain_jax import Stylizer, weights
+from adain_jax import __main__ as tools
 from adain_jax.cli import train as command
-from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import Checkpoints
 from adain_jax.training.config import Config
 from adain_jax.training.run_dir import read_metrics

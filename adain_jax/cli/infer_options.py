@@ -15,7 +15,8 @@ from adain_jax.files import check_can_write, is_folder
 # Other modules of this project are imported inside the functions that need them: they import NumPy,
 # Pillow or JAX, which would slow down --help.
 
-_Many = tyro.conf.arg(metavar="PATH [PATH ...]")
+_MANY = "PATH [PATH ...]"
+_Many = tyro.conf.arg(metavar=_MANY)
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 
 
@@ -27,31 +28,33 @@ class Options:
     quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1. Other
     files in folders are passed over, and so are results of an earlier run.
 
-    Example: python infer.py --content photos --style paintings/*.jpg --output stylized
+    Example: adain stylize -c photo.jpg -s painting.jpg -o result.jpg
+
+    Example: adain stylize -c photos -s 'paintings/*.jpg' -o stylized --grid
     """
 
-    content: Annotated[tuple[Path, ...], _Many] = ()
+    content: Annotated[tuple[Path, ...], tyro.conf.arg(metavar=_MANY, aliases=["-c"])] = ()
     """Pictures or clips to stylize. Videos are clips; GIFs and folders are clips if --output is a video
     or a GIF, if --format is mp4, mkv, webm or gif, or if an option for clips is given."""
-    style: Annotated[tuple[Path, ...], _Many] = ()
+    style: Annotated[tuple[Path, ...], tyro.conf.arg(metavar=_MANY, aliases=["-s"])] = ()
     """Pictures to take the style from."""
     style_file: Annotated[tuple[Path, ...], _Many] = ()
     """Styles saved by --save-style, in addition to or instead of --style."""
-    output: _File = None
+    output: Annotated[Path | None, tyro.conf.arg(metavar="PATH", aliases=["-o"])] = None
     """The folder to write to, or a file if there is a single result. In a folder, results are named
     CONTENT_stylized_STYLE; names that would collide get _2, _3, ..."""
 
-    model: Literal["fast", "distilled", "vgg19"] = "fast"
+    model: Annotated[Literal["fast", "distilled", "vgg19"], tyro.conf.arg(aliases=["-m"])] = "fast"
     """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
-    `convert_vgg.py --download` provides once; distilled is an experiment that needs --network."""
+    `adain convert --download` provides once; distilled is an experiment that needs --network."""
     network: _File = None
-    """Weights of fast or distilled, written by train.py; by default those that ship."""
+    """Weights of fast or distilled, written by train; by default those that ship."""
     encoder: _File = None
-    """Encoder weights of vgg19; by default those that convert_vgg.py wrote."""
+    """Encoder weights of vgg19; by default those that `adain convert` wrote."""
     decoder: _File = None
-    """Decoder weights of vgg19; by default those that convert_vgg.py wrote, else those that ship."""
+    """Decoder weights of vgg19; by default those that `adain convert` wrote, else those that ship."""
 
-    alpha: float = 1.0
+    alpha: Annotated[float, tyro.conf.arg(aliases=["-a"])] = 1.0
     """Strength of the style: 0 gives the content, 1 the full style."""
     pair: bool = False
     """Stylize the first content in the first style, the second in the second, and so on."""
