@@ -72,7 +72,7 @@ class ClipRun:
                 except (PictureError, OSError) as error:
                     self._report.job_ended(job, error)
                 else:
-                    self._report.job_ended(job, None)
+                    self._report.job_ended(job, None, clip.size)
 
     def _open(self, jobs: list[Job], styles: Styles) -> Iterator[tuple[Job, "Clip"]]:
         """Yields each job that can be done, with its opened clip."""
@@ -127,7 +127,7 @@ class ClipRun:
                 write,
                 stylizer,
                 style,
-                alpha=options.alpha,
+                alpha=job.alpha,
                 stabilize=options.stabilize,
                 finish=keep_chroma_of_bytes if options.preserve_color == "luminance" else None,
                 advance=count,

@@ -27,6 +27,12 @@ def stylize(options: Options) -> int:
     """Stylizes, and says what was done; returns the exit code."""
     timing = Timing()
     check(options)
+    for alpha in options.alpha:
+        if not 0 <= alpha <= 1:
+            what = (
+                "more than the full style: it exaggerates" if alpha > 1 else "away from the style"
+            )
+            print(f"note: --alpha {alpha:g} is {what}", file=sys.stderr)
     # Not at the top: it imports JAX, which would slow down --help.
     from adain_jax.cli.report import Report
     from adain_jax.images import PictureWarning

@@ -72,7 +72,9 @@ class PictureRun:
         """
         options = self._options
         mixed = bool(options.style_weights or options.mask)
-        grid = Grid(self._contents, styles.sources, mixed=mixed) if options.grid else None
+        grid = None
+        if options.grid:
+            grid = Grid(self._contents, styles.sources, options.alpha, mixed=mixed)
         ready = self._plan(jobs, styles, stylizer)
         with progress_bar(sum(map(len, ready.values()))) as advance:
             requests = self._requests(ready, styles, stylizer, advance)
@@ -168,7 +170,7 @@ class PictureRun:
         colors = pixels[..., :3]
         style = styles.for_job(job, colors, stylizer)
         masks = [read_mask(path, colors.shape[:2], **self._reading) for path in self._options.mask]
-        return make_request((job, pixels), colors, style, self._options.alpha, masks=masks or None)
+        return make_request((job, pixels), colors, style, job.alpha, masks=masks or None)
 
     def _finish(self, request: JobRequest, result: Pixels, grid: Grid | None) -> Pixels:
         """A result with its content's colors and transparency, where the options keep them."""
@@ -192,6 +194,5 @@ class PictureRun:
         job, picture = finished
         job.output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(picture, job.output, quality=self._options.quality)
-        self._report.job_ended(
-            job, None
-        )  # here, so that it is noted even if the run is interrupted
+        # Here, so that it is noted even if the run is interrupted.
+        self._report.job_ended(job, None, picture.shape[:2])

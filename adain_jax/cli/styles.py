@@ -10,7 +10,7 @@ from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, distinct, expand
 from adain_jax.cli.report import Report
 from adain_jax.color import coral
-from adain_jax.errors import UsageError
+from adain_jax.errors import UsageError, printable
 from adain_jax.images import PictureError, Pixels, read_pixels
 from adain_jax.images.dtypes import to_float
 from adain_jax.inference.stream import prefetch
@@ -119,3 +119,5 @@ class Styles:
         for source, style in self.encoded.items():
             name = distinct(source.name, ".safetensors", taken)
             style.save(target if one_file else folder / name, encoder_id)
+        files = "1 style" if len(self.encoded) == 1 else f"{len(self.encoded)} styles"
+        print(f"{files} saved in {printable(target)}")
