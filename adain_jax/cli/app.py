@@ -1,6 +1,7 @@
 """`adain app`: serves the web page."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -33,7 +34,10 @@ def serve(options: Options) -> None:
         from streamlit.web import cli as streamlit
     except ModuleNotFoundError:
         raise UsageError("the page needs Streamlit: pip install 'adain-jax[app]'") from None
-    from adain_jax.app import page
-
-    assert page.__file__
-    streamlit.main(["run", page.__file__, "--server.port", str(options.port)])
+    # Streamlit reads the limits and the look from `.streamlit` beside its script: in a clone that is
+    # the top folder, in an installed package the page's own.
+    package = Path(__file__).parents[1]
+    script = package.parent / "app.py"
+    if not script.exists():
+        script = package / "app" / "page.py"
+    streamlit.main(["run", str(script), "--server.port", str(options.port)])
