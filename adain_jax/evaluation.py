@@ -20,6 +20,7 @@ from adain_jax.losses import adain_losses
 from adain_jax.models import WEIGHT_FILES, read_params
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
+from adain_jax.progress import track
 from adain_jax.weights import Model
 
 if TYPE_CHECKING:
@@ -179,7 +180,8 @@ def evaluate(
     sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
     measured = []
-    for photograph, painting in read_pairs(*sources, size):
+    pairs = read_pairs(*sources, size)
+    for photograph, painting in track("measuring", pairs, min(map(len, sources))):
         result = stylizer(photograph, painting, alpha)
         values = jitted(params, photograph[None], painting[None], result[None])
         measured.append(jax.device_get(values))

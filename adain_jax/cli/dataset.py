@@ -97,7 +97,6 @@ def _check(options: Options) -> None:
 def stylize(options: Options) -> int:
     """Stylizes, and says what was done; returns 1 if a record failed."""
     _check(options)
-    from adain_jax.cli.progress import progress_bar
     from adain_jax.dataset import manifest, styles
     from adain_jax.dataset.attempts import Attempts
     from adain_jax.dataset.cluster import Plan, connected, on_a_worker, write_parts
@@ -105,6 +104,7 @@ def stylize(options: Options) -> int:
     from adain_jax.dataset.records import open_source
     from adain_jax.dataset.sinks import open_sink
     from adain_jax.dataset.storage import locate
+    from adain_jax.progress import progress
 
     source = open_source(
         options.content, image_column=options.image_column, key_column=options.key_column
@@ -153,7 +153,7 @@ def stylize(options: Options) -> int:
             frozenset(summaries),
             Attempts(output.under(manifest.ATTEMPTS)),
         )
-        with progress_bar(source.count()) as advance:
+        with progress("stylizing", source.count()) as advance:
             for summary in write_parts(plan, sink, output.under(manifest.PARTS), options.workers):
                 summaries[summary["part"]] = summary
                 advance(summary["records"] + len(summary["failed"]))

@@ -12,7 +12,6 @@ import numpy as np
 from adain_jax.cli.grid import Grid
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, expand, make_jobs, own_suffix, without_results
-from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
@@ -31,6 +30,7 @@ from adain_jax.inference.buckets import Size
 from adain_jax.inference.inputs import Request, make_request
 from adain_jax.inference.stream import prefetch, write_behind
 from adain_jax.inference.stylizer import Stylizer
+from adain_jax.progress import Advance, progress, track
 
 JobRequest = Request[tuple[Job, Pixels]]  # the content has 4 channels if alpha is kept
 
@@ -76,7 +76,7 @@ class PictureRun:
         if options.grid:
             grid = Grid(self._contents, styles.sources, options.alpha, mixed=mixed)
         ready = self._plan(jobs, styles, stylizer)
-        with progress_bar(sum(map(len, ready.values()))) as advance:
+        with progress("stylizing", sum(map(len, ready.values()))) as advance:
             requests = self._requests(ready, styles, stylizer, advance)
             results = (
                 (request.key[0], self._finish(request, result, grid))
@@ -109,7 +109,9 @@ class PictureRun:
         sizes: list[Size] = []
         ready: dict[Source, list[Job]] = {}
         needed = 0
-        for content, future in prefetch(self._size, self._contents if jobs else (), depth=64):
+        contents = self._contents if jobs else []
+        headers = prefetch(self._size, contents, depth=64)
+        for content, future in track("reading sizes", headers, len(contents)):
             own = of_content.get(content, [])
             try:
                 size = future.result()

@@ -15,6 +15,7 @@ from adain_jax.images import PictureError, Pixels, read_pixels
 from adain_jax.images.dtypes import to_float
 from adain_jax.inference.stream import prefetch
 from adain_jax.inference.stylizer import Stylizer
+from adain_jax.progress import track
 from adain_jax.style import Style, StyleError, mix
 
 
@@ -47,7 +48,8 @@ class Styles:
         save_to = self._options.save_style
         if self._options.preserve_color != "coral":
             wanted = [one for one in self._pictures if save_to or one in needed]
-            for source, future in prefetch(self._read, wanted, depth=4):
+            pictures = prefetch(self._read, wanted, depth=4)
+            for source, future in track("encoding styles", pictures, len(wanted)):
                 try:
                     self.encoded[source] = stylizer.encode_style(future.result())
                 except PictureError as error:

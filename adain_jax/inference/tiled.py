@@ -39,6 +39,7 @@ from adain_jax.inference.tile_grid import (
 )
 from adain_jax.nn import bind
 from adain_jax.nn.network import FeatureMap
+from adain_jax.progress import note_part
 from adain_jax.style import AnyArray, Style, merge_statistics, statistics
 
 T = TypeVar("T")
@@ -98,7 +99,7 @@ def encode_style_tiled(
 
     def encode(tile_size: int) -> Style:
         slabs = _slabs(network, picture, None, tile_size)
-        return _encode(network, params, slabs, ())[1][0]
+        return _encode(network, params, slabs, (), steps=len(slabs))[1][0]
 
     return _with_smaller_tiles(encode, tile_size)
 
@@ -141,7 +142,7 @@ def _stylize(
 ) -> np.ndarray:
     slabs = _slabs(network, picture, inputs.masks, tile_size)
     cached = _cached_levels(network, slabs, jax.tree.leaves(params)[0].dtype)
-    features, own = _encode(network, params, slabs, cached)
+    features, own = _encode(network, params, slabs, cached, steps=2 * len(slabs))
     if sum(x.nbytes for waiting in features for x in waiting.values()) > memory.TILE_BYTES // 4:
         memory.trim_malloc()  # before the peak; allocating it again would slow small pictures down
     if inputs.content_style is None:
@@ -159,6 +160,7 @@ def _stylize(
             slab.tile_grid(halo, network.strides[-1]),
         )
         result[slab.rows.kept] = np.asarray(stylized)[0, slab.rows.core, : picture.shape[1]]
+        note_part(of=2 * len(slabs))
     return result
 
 
@@ -210,9 +212,9 @@ def _cached_levels(network: Network, slabs: list[Slab], dtype: np.dtype) -> tupl
 
 
 def _encode(
-    network: Network, params: Params, slabs: list[Slab], cached: tuple[int, ...]
+    network: Network, params: Params, slabs: list[Slab], cached: tuple[int, ...], *, steps: int
 ) -> tuple[list[dict[int, Array]], Style]:
-    """Encodes all slabs.
+    """Encodes all slabs, each one of so many `steps` of the whole work.
 
     Returns each slab's features of the levels to cache, and the statistics of the whole picture,
     (1, r, c), where r = 1 without masks.
@@ -226,6 +228,7 @@ def _encode(
         features.append(to_cache)
         styles.append(jax.device_get(style))
         weights.append(np.asarray(weight))
+        note_part(of=steps)
     style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
     return features, merge_statistics(style, np.concatenate(weights))
 
