@@ -353,7 +353,9 @@ def test_existing_files_are_left_unless_asked(folder, run):
 @pytest.mark.essential
 def test_saved_styles_give_the_same_pictures(folder, run):
     code, out, _ = run("--style", "style", "--save-style", "saved")
-    assert (code, out) == (0, "2 styles saved in saved\n")
+    assert code == 0
+    assert out.startswith("2 styles saved in saved, ")
+    assert out.endswith("B\n")
     assert files("saved") == ["night.safetensors", "wave.safetensors"]
     content = ("--content", "content/a.png")
     assert run(*content, "--style", "style/wave.png", "--output", "direct.png")[0] == 0

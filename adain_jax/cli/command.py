@@ -90,6 +90,14 @@ def _described(options: type) -> type:
     return options
 
 
+def written(*paths: Path) -> str:
+    """What files or folders take together, for the last line of a command."""
+    from rich.filesize import decimal  # not at the top, for the help
+
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return decimal(sum(file.stat().st_size for file in files))
+
+
 def flag(name: str) -> str:
     """The command-line flag of an option."""
     return f"--{name.replace('_', '-')}"

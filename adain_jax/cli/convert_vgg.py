@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
-from adain_jax.cli.command import parse, refuse_urls, run
+from adain_jax.cli.command import parse, refuse_urls, run, written
 from adain_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def convert(options: Options) -> None:
         _warn_unless_normalized(means)
     output = options.output or weights.converted_path(converted.kind)
     converted.write(output)
-    print(f"{converted.kind} written to {output}")
+    print(f"{converted.kind} written to {output}, {written(output)}")
     if options.download:
         source.unlink()
 

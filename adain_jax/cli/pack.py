@@ -1,12 +1,14 @@
 """`adain pack`: packs a folder of pictures into a data set for training."""
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from adain_jax.cli.command import written
 from adain_jax.errors import UsageError
 
 
@@ -37,8 +39,13 @@ def pack(options: Pack) -> int:
 
     if options.size < 1 or not 1 <= options.quality <= 100:
         raise UsageError("--size must be at least 1 and --quality lie in 1 to 100")
+    start = time.monotonic()
     bad = pack(options.source, options.target, size=options.size, quality=options.quality)
     for message in bad.values():
         print(f"skipped: {message}", file=sys.stderr)
-    print(f"packed into {options.target}" + (f", {len(bad)} skipped" if bad else ""))
+    seconds = time.monotonic() - start
+    print(
+        f"packed into {options.target}: {written(options.target)} in {seconds:.1f} s"
+        + (f", {len(bad)} skipped" if bad else "")
+    )
     return 1 if bad else 0

@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.filesize import decimal
-
-from adain_jax.cli.command import describe
+from adain_jax.cli.command import describe, written
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, PassedOver, Source
 from adain_jax.errors import printable
@@ -151,7 +149,7 @@ class Report:
         if done:
             count, what = (self.frames, "frames") if self.frames else (len(done), "pictures")
             parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
-            parts += [self._sizes(), decimal(sum(map(_bytes, done)))]
+            parts += [self._sizes(), written(*done)]
         if self.count("skipped"):
             parts.append(f"{self.count('skipped')} skipped, they exist")
         if self.passed_over:
@@ -188,12 +186,6 @@ class Report:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _bytes(path: Path) -> int:
-    """What a result takes: a file, or a folder of frames."""
-    files = path.iterdir() if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files)
 
 
 def _entry(job: Job, outcome: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from adain_jax.cli.command import written
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, distinct, expand
 from adain_jax.cli.report import Report
@@ -118,8 +119,10 @@ class Styles:
         folder = target.parent if one_file else target
         folder.mkdir(parents=True, exist_ok=True)
         taken: set[str] = set()
+        saved = []
         for source, style in self.encoded.items():
             name = distinct(source.name, ".safetensors", taken)
-            style.save(target if one_file else folder / name, encoder_id)
+            saved.append(target if one_file else folder / name)
+            style.save(saved[-1], encoder_id)
         files = "1 style" if len(self.encoded) == 1 else f"{len(self.encoded)} styles"
-        print(f"{files} saved in {printable(target)}")
+        print(f"{files} saved in {printable(target)}, {written(*saved)}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import tyro
 
+from adain_jax.cli.command import written
 from adain_jax.errors import UsageError
 
 _Path = tyro.conf.arg(metavar="PATH")
@@ -122,7 +123,7 @@ def plot(options: Plot) -> None:
     if not options.runs:
         raise UsageError("give one or more run folders to plot")
     run_dir.plot(options.runs, options.output)
-    print(f"curves in {options.output}")
+    print(f"curves in {options.output}, {written(options.output)}")
 
 
 def export(options: Export) -> None:
@@ -149,7 +150,7 @@ def export(options: Export) -> None:
         initial_state(config, 1), options.step
     )
     checkpoints.export(state, options.output, config, half=options.half)
-    print(f"weights of step {int(state.step)} in {options.output}")
+    print(f"weights of step {int(state.step)} in {options.output}, {written(options.output)}")
 
 
 def mirror(options: Mirror) -> None:
@@ -173,7 +174,9 @@ def mirror(options: Mirror) -> None:
     batch = next(Batches(content, style, batch_size=half, crop=crop, seed=options.seed))
     layers = closed_form_init.mirror(encoder, np.concatenate([batch.content, batch.style]))
     weights.write(options.output, layers, "vgg19-decoder")
-    print(f"begin with it: adain train --init {options.output}")
+    print(
+        f"decoder in {options.output}, {written(options.output)}; begin with it: adain train --init {options.output}"
+    )
 
 
 def follow_recipe(options: FollowRecipe) -> None:
@@ -194,4 +197,4 @@ def follow_recipe(options: FollowRecipe) -> None:
         **shared,
     )
     if target:
-        print(f"weights in {target}")
+        print(f"weights in {target}, {written(target)}")

@@ -1,6 +1,7 @@
 """The training run: from a configuration to trained weights, with interruptions and resumption."""
 
 import dataclasses
+import datetime
 import math
 import signal
 import sys
@@ -183,7 +184,7 @@ def train(config: Config) -> None:
         if first:
             if step < config.steps and step % config.val_every:
                 validate()
-            _finish(config, state, [content, style])
+            _finish(config, state, [content, style], data["seconds"])
 
 
 class Recorder:
@@ -375,17 +376,18 @@ def _all_agree(wish: bool, step: int) -> bool:
     return bool(multihost_utils.reached_preemption_sync_point(step))
 
 
-def _finish(config: Config, state: State, sources: Sequence[Pictures]) -> None:
+def _finish(config: Config, state: State, sources: Sequence[Pictures], seconds: float) -> None:
     if skipped := sum(len(source.bad) for source in sources):
         _say(f"unreadable pictures skipped: {skipped}")
     plot([config.run_dir], config.run_dir / "curves.png")
+    took = datetime.timedelta(seconds=round(seconds))
     if config.norm == "none" and config.transform == "adain":
         part = REGISTRY[config.model].part
         target = config.run_dir / f"{part}.safetensors"
         export(state, target, config)
-        _say(f"done; use it with adain stylize --model {config.model} --{part} {target}")
+        _say(f"done in {took}; use it with adain stylize --model {config.model} --{part} {target}")
     else:
-        _say(f"done; see {config.run_dir}")
+        _say(f"done in {took}; see {config.run_dir}")
 
 
 def _say(text: str) -> None:
