@@ -136,7 +136,7 @@ def _say_lines(task: Task, ended: threading.Event) -> None:
         of = "" if task.total is None else f" of {task.total:.0f}"
         parts = [f"{task.description}: {task.completed:.4g}{of} after {task.elapsed:.0f} s"]
         parts += [text for text in (_rate(task), task.fields["note"]) if text]
-        if task.time_remaining is not None:
+        if task.time_remaining:
             parts.append(f"about {task.time_remaining:.0f} s left")
         print(", ".join(parts), file=sys.stderr, flush=True)
 

@@ -148,7 +148,8 @@ class Report:
         parts = [f"{_count(len(done), 'result')} in {self.seconds:.1f} s"]
         if done:
             count, what = (self.frames, "frames") if self.frames else (len(done), "pictures")
-            parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
+            if count > 1:
+                parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
             parts += [self._sizes(), written(*done)]
         if self.count("skipped"):
             parts.append(f"{self.count('skipped')} skipped, they exist")

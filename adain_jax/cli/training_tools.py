@@ -175,7 +175,8 @@ def mirror(options: Mirror) -> None:
     layers = closed_form_init.mirror(encoder, np.concatenate([batch.content, batch.style]))
     weights.write(options.output, layers, "vgg19-decoder")
     print(
-        f"decoder in {options.output}, {written(options.output)}; begin with it: adain train --init {options.output}"
+        f"decoder in {options.output}, {written(options.output)}; begin with it: "
+        f"adain train --init {options.output}"
     )
 
 
