@@ -1,8 +1,11 @@
-# Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on.
+# Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on. `make demo` installs what
+# the commands need, `make app` also what the page needs, and the tests and linters everything.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
+WITH_APP := $(VENV)/installed-app
+WITH_ALL := $(VENV)/installed-dev
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
@@ -14,14 +17,14 @@ demo: $(INSTALLED)
 
 # Starts the web page; PORT=80 and the like choose where.
 PORT ?= 8501
-app: $(INSTALLED)
-	$(BIN)/streamlit run app.py --server.port $(PORT)
+app: $(WITH_APP)
+	$(BIN)/adain app --port $(PORT)
 
-test: $(INSTALLED)
+test: $(WITH_ALL)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # A small part that trains, resumes, stylizes and converts.
-test-essentials: $(INSTALLED)
+test-essentials: $(WITH_ALL)
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m essential
 
 # The same with the newest Python that is found, on the PATH or of pyenv, and the JAX that needs it.
@@ -32,16 +35,25 @@ test-newest:
 	done; \
 	echo 'No Python 3.12 or 3.13 was found: the JAX releases that need one were not tested.'
 
-lint: $(INSTALLED)
+lint: $(WITH_ALL)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -n 2
 
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable
+
 $(INSTALLED): pyproject.toml constraints.txt
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'adain-jax needs Python 3.11 or newer')"
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	touch $@
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'adain-jax needs Python 3.11 or newer')"
+	@echo 'Installing into $(VENV), about a gigabyte, which takes a minute or two ...'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) .
+	@du -sh $(VENV)
+	@touch $@
+
+$(VENV)/installed-%: $(INSTALLED)
+	@echo 'Adding to $(VENV) what $* needs ...'
+	@$(PIP_INSTALL) '.[$*]'
+	@touch $@
 
 clean:
 	rm -rf .venv .venv-newest build dist *.egg-info

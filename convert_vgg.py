@@ -1,4 +1,4 @@
-"""Convert published VGG19 and AdaIN decoder weights: `python convert_vgg.py --help`."""
+"""Convert published VGG19 and AdaIN decoder weights: the same as `adain convert`."""
 
 from adain_jax.cli.convert_vgg import main
 

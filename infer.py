@@ -1,4 +1,4 @@
-"""Stylize pictures: `python infer.py --help`."""
+"""Stylize pictures: the same as `adain stylize`."""
 
 from adain_jax.cli.infer import main
 

@@ -1,4 +1,4 @@
-"""Train an AdaIN decoder: `python train.py --help`."""
+"""Train an AdaIN decoder: the same as `adain train`."""
 
 from adain_jax.cli.train import main
 

@@ -1,30 +1,26 @@
 """Measures a model on fixed pairs: the paper's two losses, and the similarity to the content.
 
-    python -m adain_jax.evaluation --content DIR --style DIR --model fast
+    adain evaluate --content DIR --style DIR --model fast
 
 Pair i consists of the central squares of the i-th content and the i-th style by name.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tyro
 from jaxtyping import Array, Float
 
-from adain_jax.cli.command import run
-from adain_jax.errors import UsageError
+from adain_jax import weights
 from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
 from adain_jax.models import WEIGHT_FILES, read_params
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
+from adain_jax.progress import track
 from adain_jax.weights import Model
 
 if TYPE_CHECKING:
@@ -32,8 +28,6 @@ if TYPE_CHECKING:
     from adain_jax.images import Picture
 
 Measures = dict[str, Float[Array, ""]]
-_File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
-_Folder = Annotated[str, tyro.conf.arg(metavar="SRC")]
 
 
 def measure(
@@ -153,92 +147,42 @@ def columns(measured: Mapping[str, float]) -> dict[str, str]:
     return {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
 
 
-@dataclass(frozen=True)
-class Options:
-    """Measure a model on pairs of pictures: the paper's two losses, and SSIM to the content.
+def evaluate(
+    model: Model,
+    content: str,
+    style: str,
+    *,
+    size: int = 256,
+    alpha: float = 1.0,
+    encoder: Path | None = None,
+    **own: Path | None,
+) -> dict[str, float]:
+    """The means of `measure` over all pairs of two sources, and their number as `pairs`.
 
-    The losses are averages over channels, and computed with the VGG19 encoder for every model.
-    """
-
-    content: _Folder
-    """Photographs: a folder, or a data set as for train.py."""
-    style: _Folder
-    """Paintings: a folder or a data set. The i-th photograph and the i-th painting, by name, make a
-    pair."""
-    model: Model = "fast"
-    """The network to measure."""
-    network: _File = None
-    """Weights of fast; by default those that ship with the package."""
-    encoder: _File = None
-    """The VGG19 encoder, which the losses need too; by default the one that convert_vgg.py wrote."""
-    decoder: _File = None
-    """Decoder weights of vgg19; by default those that convert_vgg.py wrote, else those that ship."""
-    size: int = 256
-    """Side of the central squares, in pixels, that are cut out of the pictures without resizing."""
-    alpha: float = 1.0
-    """Strength of the style."""
-    json: bool = False
-    """Print one JSON object instead of a table."""
-    debug: bool = False
-    """Show a traceback on failure."""
-
-
-def evaluate(options: Options) -> dict[str, float]:
-    """The means of `measure` over all pairs.
+    Args:
+        model: the network to measure.
+        content, style: the sources, as `open_source` takes them.
+        size: side of the pictures, see `read_pairs`.
+        alpha: strength of the style.
+        encoder: the VGG19 encoder, which the losses need for every model.
+        own: the model's other weight files, by name; those that are None or missing are the default.
 
     Raises:
-        UsageError: options do not fit together.
         DataError, PictureError, WeightsError: something cannot be read.
     """
-    from adain_jax import weights
     from adain_jax.data.sources import open_source
     from adain_jax.inference.stylizer import Stylizer
 
-    if options.size < 16:
-        raise UsageError("--size must be at least 16")
-    given = [name for name in ("network", "decoder") if getattr(options, name)]
-    if any(name not in WEIGHT_FILES[options.model] for name in given):
-        raise UsageError("--network is for --model fast, --decoder for --model vgg19")
-    path = options.encoder or weights.default_path("vgg19-encoder")
-    encoder = jax.device_put(weights.read(path, "vgg19-encoder"))
-    files = {"network": options.network, "encoder": path, "decoder": options.decoder}
-    own = {name: files[name] for name in WEIGHT_FILES[options.model]}
-    stylizer = Stylizer(read_params(options.model, **own), model=options.model)
-    pairs = read_pairs(open_source(options.content), open_source(options.style), options.size)
-    measured = []
+    encoder = encoder or weights.default_path("vgg19-encoder")
+    params = jax.device_put(weights.read(encoder, "vgg19-encoder"))
+    files = {name: {**own, "encoder": encoder}.get(name) for name in WEIGHT_FILES[model]}
+    stylizer = Stylizer(read_params(model, **files), model=model)
+    sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
-    for content, style in pairs:
-        result = stylizer(content, style, options.alpha)
-        measured.append(jax.device_get(jitted(encoder, content[None], style[None], result[None])))
+    measured = []
+    pairs = read_pairs(*sources, size)
+    for photograph, painting in track("measuring", pairs, min(map(len, sources))):
+        result = stylizer(photograph, painting, alpha)
+        values = jitted(params, photograph[None], painting[None], result[None])
+        measured.append(jax.device_get(values))
     return mean(measured) | {"pairs": len(measured)}
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command; exits with 0, 1 (something cannot be read) or 2 (bad usage)."""
-    options = tyro.cli(
-        Options,
-        prog="python -m adain_jax.evaluation",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    run(partial(_evaluate, options), debug=options.debug)
-
-
-def _evaluate(options: Options) -> None:
-    means = evaluate(options)
-    if options.json:
-        print(json.dumps({"model": options.model, "size": options.size, **means}))
-        return
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = columns(means)
-    # Narrow enough for 80 columns.
-    table = Table("model", *shown, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_row(options.model, *(f"{means[key]:.3f}" for key in shown.values()))
-    Console().print(table)
-    print(f"{means['pairs']:.0f} pairs of {options.size} px")
-
-
-if __name__ == "__main__":
-    main()

@@ -68,7 +68,7 @@ COMMANDS = {
         alone=True,
     ),
     "packing": Command(
-        ("-m", "adain_jax.data", "pack", "content", "out/packed", "--size=64"),
+        ("-m", "adain_jax", "pack", "content", "out/packed", "--size=64"),
         complete=(0, 1),
         alone=True,
     ),
@@ -77,7 +77,7 @@ COMMANDS = {
     ),
     "data set": Command(
         (
-            *("-m", "adain_jax.dataset", "--content=content", "--style=style", "--output=out"),
+            *("-m", "adain_jax", "dataset", "--content=content", "--style=style", "--output=out"),
             *("--format=folder", "--content-size=64", "--shard-records=4", "--workers=1"),
         ),
         alone=True,

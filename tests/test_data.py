@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adain_jax.data import __main__ as command
+from adain_jax import __main__ as command
 from adain_jax.data.pack import pack
 from adain_jax.data.pipeline import Batches, prefetch
 from adain_jax.data.sources import DataError, Encoded, Pictures, open_source
@@ -268,7 +268,7 @@ def test_packing_onto_a_full_disk_is_told_and_goes_on(tmp_path, monkeypatch, wha
 def test_a_killed_packing_goes_on(tmp_path, monkeypatch):
     folder = draw(tmp_path / "many", 60, side=400)
     target = tmp_path / "packed"
-    arguments = [sys.executable, "-m", "adain_jax.data", "pack", folder, target, "--size", "300"]
+    arguments = [sys.executable, "-m", "adain_jax", "pack", folder, target, "--size", "300"]
     process = subprocess.Popen(list(map(str, arguments)), cwd=ROOT, stdout=subprocess.DEVNULL)
     staged = tmp_path / "packed.partial" / "pictures"
     while len(list(staged.glob("[!.]*.jpg"))) < 5:

@@ -15,8 +15,8 @@ import pytest
 from conftest import wait_until
 from PIL import Image
 
+from adain_jax.__main__ import main
 from adain_jax.dataset import manifest
-from adain_jax.dataset.__main__ import main
 from adain_jax.dataset.attempts import TRIES, Attempts
 from adain_jax.dataset.cluster import (
     Decoding,
@@ -276,7 +276,7 @@ def command(content, styles, output, *more):
 
 def run_here(arguments, capsys):
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main(["dataset", *arguments])
     captured = capsys.readouterr()
     return ended.value.code, captured.out, captured.err
 
@@ -366,7 +366,7 @@ def test_a_killed_worker_a_lost_node_and_a_killed_driver_lose_nothing(
     output = tmp_path / "out"
     arguments = command(tmp_path / "tars", styles, output, "--address", ray_cluster.address)
     arguments[arguments.index("--workers") + 1] = "2"
-    start = [sys.executable, "-m", "adain_jax.dataset", *arguments]
+    start = [sys.executable, "-m", "adain_jax", "dataset", *arguments]
     driver = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_for(output / manifest.PARTS, 3, driver)

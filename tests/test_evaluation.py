@@ -9,6 +9,7 @@ from conftest import AS_FOR_USERS, random_layers
 from PIL import Image
 
 from adain_jax import evaluation, weights
+from adain_jax.__main__ import main
 from adain_jax.convert import convert
 from adain_jax.data.sources import open_source
 
@@ -27,7 +28,7 @@ def pairs(tmp_path):
 
 def run(capsys, *arguments):
     with pytest.raises(SystemExit) as exit_:
-        evaluation.main(list(arguments))
+        main(["evaluate", *arguments])
     captured = capsys.readouterr()
     return exit_.value.code, captured.out, captured.err
 

@@ -60,7 +60,8 @@ def files(folder):
 def test_every_content_in_every_style_with_the_tree_kept(folder, run, random_weights):
     code, out, _ = run("--content", "content", "--style", "style", "--output", "out")
     assert code == 0
-    assert out.startswith("4 stylized in")
+    assert out.startswith("out: 4 results in")
+    assert ", 32 x 24 pixels, " in out
     assert files("out") == [
         "a_stylized_night.png",
         "a_stylized_wave.png",
@@ -79,7 +80,47 @@ def test_one_result_into_one_file_with_alpha_and_format(folder, run):
     with Image.open("deep/result.webp") as image:
         assert (image.size, image.format) == ((32, 24), "WEBP")
     assert run(*arguments, "--output", "out", "--format", "jpg")[0] == 0
-    assert files("out") == ["a_stylized_wave.jpg"]
+    assert files("out") == ["a_stylized_wave_alpha0.jpg"]
+
+
+def test_several_strengths_give_results_that_their_names_tell_apart(folder, run):
+    arguments = ("-c", "content/a.png", "-s", "style/wave.png", "-o", "out")
+    code, _, err = run(*arguments, "--alpha", "0", "1", "1.5", "--grid", "--report", "r.json")
+    assert (code, err) == (
+        0,
+        "note: --alpha 1.5 is more than the full style: it exaggerates\n",
+    )
+    names = [f"a_stylized_wave{end}.png" for end in ("", "_alpha0", "_alpha1.5")]
+    assert files("out") == [*names, "grid.png"]
+    full, content, more = (read_picture(Path("out", name)) for name in names)
+    inside = (more > 0.01) & (more < 0.99)  # where nothing was clipped
+    assert inside.any()
+    assert np.abs(more - content)[inside].mean() > np.abs(full - content)[inside].mean()
+    outputs = json.loads(Path("r.json").read_text())["outputs"]
+    assert sorted(entry["alpha"] for entry in outputs) == [0, 1, 1.5]
+    code, _, err = run(*arguments[:-1], "out.png", "--alpha", "0", "1")
+    assert (code, err) == (2, "error: --output out.png is one file, but there are 2 results\n")
+
+
+def test_inputs_and_results_are_counted_apart(folder, run):
+    code, out, _ = run("-c", "none.png", "-s", "style/none.png", "-o", "out")
+    assert code == 1
+    assert out.startswith("0 results in ")
+    assert out.endswith(" s, 1 result failed, 2 inputs cannot be used\n")
+
+
+@pytest.mark.parametrize("name", ["z.pdf", "res.jgp"])
+def test_an_output_of_no_known_format_is_no_folder(folder, run, name):
+    arguments = ("-c", "content/a.png", "-s", "style/wave.png", "-o", name)
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert f"--output {name}: no such format; pictures end in " in err
+    assert ".jpg, " in err
+    assert ".mp4, " in err
+    assert err.count("\n") == 1
+    Path(name).mkdir()
+    assert run(*arguments)[0] == 0
+    assert files(name) == ["a_stylized_wave.png"]
 
 
 def test_each_content_is_read_once_for_all_its_styles(folder, run, monkeypatch):
@@ -287,7 +328,8 @@ def test_bad_pictures_are_reported_and_the_rest_is_done(folder, run):
     outcomes = [entry["outcome"] for entry in report["outputs"]]
     assert outcomes.count("done") == 4
     assert len(outcomes) == 9 * 3
-    assert f"{len(bad) + 1} failed" in out
+    assert ", 23 results failed, " in out
+    assert f", {len(bad) + 1} inputs cannot be used" in out
 
 
 def test_existing_files_are_left_unless_asked(folder, run):
@@ -310,7 +352,10 @@ def test_existing_files_are_left_unless_asked(folder, run):
 
 @pytest.mark.essential
 def test_saved_styles_give_the_same_pictures(folder, run):
-    assert run("--style", "style", "--save-style", "saved")[0] == 0
+    code, out, _ = run("--style", "style", "--save-style", "saved")
+    assert code == 0
+    assert out.startswith("2 styles saved in saved, ")
+    assert out.endswith("B\n")
     assert files("saved") == ["night.safetensors", "wave.safetensors"]
     content = ("--content", "content/a.png")
     assert run(*content, "--style", "style/wave.png", "--output", "direct.png")[0] == 0
@@ -327,9 +372,9 @@ def test_mixing_styles(folder, run, random_weights):
     styles = ("--style", "style/wave.png", "style/night.png")
     content = ("--content", "content/a.png")
     assert run(*content, *styles, "--style-weights", "1", "0", "--output", "out")[0] == 0
-    assert files("out") == ["a_stylized_mix.png"]
+    assert files("out") == ["a_stylized_mix_wave1_night0.png"]
     assert run(*content, "--style", "style/wave.png", "--output", "wave.png")[0] == 0
-    assert Path("out/a_stylized_mix.png").read_bytes() == Path("wave.png").read_bytes()
+    assert Path("out/a_stylized_mix_wave1_night0.png").read_bytes() == Path("wave.png").read_bytes()
 
 
 def test_regions(folder, run):
@@ -342,7 +387,10 @@ def test_regions(folder, run):
         *("--mask", "left.png", "right.png", "--output", "out"),
     )
     assert code == 0
-    assert files("out") == ["a_stylized_mix.png", "trip/b_stylized_mix.jpg"]
+    assert files("out") == [
+        "a_stylized_regions_wave_night.png",
+        "trip/b_stylized_regions_wave_night.jpg",
+    ]
 
 
 @pytest.mark.parametrize("way", ["coral", "luminance"])

@@ -18,8 +18,8 @@ from conftest import random_layers
 from PIL import Image
 
 from adain_jax import Stylizer, weights
+from adain_jax import __main__ as tools
 from adain_jax.cli import train as command
-from adain_jax.training import __main__ as tools
 from adain_jax.training.checkpoints import Checkpoints
 from adain_jax.training.config import Config
 from adain_jax.training.run_dir import read_metrics
@@ -109,7 +109,7 @@ def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, ca
     assert train(*arguments(workplace, tmp_path / "run", **options)) == 0
     file = tmp_path / "run" / "network.safetensors"
     out = capsys.readouterr().out
-    assert f"infer.py --model fast --network {file}" in out
+    assert f"adain stylize --model fast --network {file}" in out
     assert "unreadable pictures skipped: 1" in out
     lines = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert ["pixel_loss" in line for line in lines] == [True, False, False]

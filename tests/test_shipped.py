@@ -36,8 +36,8 @@ def test_they_are_float16_and_have_a_card(kind, nothing_converted):
     assert {"config", "steps"} <= set(metadata)
     assert "/" not in metadata["config"]  # no path of the machine that trained it
     card = path.with_suffix(".md").read_text()
-    assert "train.py" in card
-    assert "adain_jax.evaluation" in card
+    assert "adain train" in card
+    assert "adain evaluate" in card
 
 
 @pytest.mark.parametrize("kind", SHIPPED)

@@ -10,6 +10,7 @@ import pytest
 from conftest import AS_FOR_USERS, random_layers
 from PIL import Image
 
+from adain_jax import __main__ as tools
 from adain_jax import weights
 from adain_jax.convert import convert
 from adain_jax.data.sources import Pictures, open_source
@@ -18,7 +19,6 @@ from adain_jax.losses import adain_losses, gram_losses, style_losses, total_vari
 from adain_jax.nn import bind, vgg19
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.style import adain, statistics
-from adain_jax.training import __main__ as tools
 from adain_jax.training.as_seen import clip, random_corner
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints
 from adain_jax.training.config import Config

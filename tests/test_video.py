@@ -677,7 +677,7 @@ def test_several_styles_give_one_clip_each(folder, run):
     styles = ("--style", STYLES / "waves.jpg", STYLES / "mosaic.jpg")
     code, out, err = run("--content", "a.mp4", *styles, "--output", "out", "--report", "r.json")
     assert (code, err) == (0, "")
-    assert out.startswith("2 stylized in")
+    assert out.startswith("out: 2 results in")
     assert "frames/s" in out
     assert names("out") == ["a_stylized_mosaic.mp4", "a_stylized_waves.mp4"]
     for name in names("out"):
@@ -708,7 +708,7 @@ def test_styles_fade_into_each_other(folder, run, stylizer):
     for number, frame in enumerate(open_clip("a.mp4").frames()):
         share = (0, 0, 0.5, 1, 1)[number]
         expected = stylizer(frame.pixels / np.float32(255), mix(styles, [1 - share, share]))
-        written = read_picture(f"out/a_stylized_mix/{number + 1:06}.png")
+        written = read_picture(f"out/a_stylized_fade_waves_mosaic/{number + 1:06}.png")
         np.testing.assert_allclose(written, expected, atol=0.6 / 255)
 
 

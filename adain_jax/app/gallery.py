@@ -9,7 +9,10 @@ from adain_jax.images import find_pictures
 
 MAX_OWN = 6  # number of a user's own pictures that are kept, the newest
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+# An installed package brings them along; in a clone they lie at the top.
+EXAMPLES = Path(__file__).parent / "examples"
+if not EXAMPLES.exists():
+    EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass

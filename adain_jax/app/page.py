@@ -149,3 +149,7 @@ def _all_strengths(renderer: Renderer, request: RenderRequest) -> None:
             for alpha, one in zip(STRENGTHS, rendered, strict=True):
                 name = f"{alpha:.0%}"
                 st.image(one.pixels, name, 112, output_format="JPEG", alt=name)
+
+
+if __name__ == "__main__":  # as Streamlit runs it for `adain app`
+    main()

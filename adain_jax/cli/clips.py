@@ -9,7 +9,6 @@ import numpy as np
 
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, expand, make_jobs
-from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
@@ -17,6 +16,7 @@ from adain_jax.errors import UsageError
 from adain_jax.files import is_folder
 from adain_jax.images import PictureError
 from adain_jax.inference.stylizer import Stylizer
+from adain_jax.progress import Advance, progress
 from adain_jax.style import Style, mix
 from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
 
@@ -64,7 +64,7 @@ class ClipRun:
     def stylize(self, jobs: list[Job], styles: Styles, stylizer: Stylizer) -> None:
         """Runs the jobs one after another; failures are recorded in the report."""
         ready = list(self._open(jobs, styles))
-        with progress_bar(sum(clip.count for _, clip in ready)) as advance:
+        with progress("stylizing frames", sum(clip.count for _, clip in ready)) as advance:
             for job, clip in ready:
                 style = self._style_over_time([styles.encoded[source] for source in job.styles])
                 try:
@@ -72,7 +72,7 @@ class ClipRun:
                 except (PictureError, OSError) as error:
                     self._report.job_ended(job, error)
                 else:
-                    self._report.job_ended(job, None)
+                    self._report.job_ended(job, None, clip.size)
 
     def _open(self, jobs: list[Job], styles: Styles) -> Iterator[tuple[Job, "Clip"]]:
         """Yields each job that can be done, with its opened clip."""
@@ -127,7 +127,7 @@ class ClipRun:
                 write,
                 stylizer,
                 style,
-                alpha=options.alpha,
+                alpha=job.alpha,
                 stabilize=options.stabilize,
                 finish=keep_chroma_of_bytes if options.preserve_color == "luminance" else None,
                 advance=count,

@@ -1,18 +1,23 @@
 """How every command begins and ends: options, signals, pipes, and one line for each failure."""
 
+import ast
 import atexit
 import gc
+import inspect
 import io
 import os
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeVar
+from textwrap import dedent
+from typing import Annotated, Any, TypeVar, Union
 
 import tyro
 
@@ -24,12 +29,73 @@ T = TypeVar("T")
 
 def parse(options: type[T], program: str, arguments: list[str] | None) -> T:
     """The options of a command, of a dataclass; exits where it prints help or what is wrong."""
+    return _parse(_described(options), program, arguments)  # type: ignore[arg-type]
+
+
+def parse_one_of(
+    commands: Mapping[str, type], program: str, arguments: list[str], about: str
+) -> Any:
+    """The options of the command that is chosen by its name; without any, there is only the help."""
+
+    def summary(options: type) -> str:
+        return " ".join((options.__doc__ or "").split("\n\n")[0].split())
+
+    # The list of commands has a sentence for each, and the help of one has its whole text.
+    kinds = tuple(
+        Annotated[
+            _described(options),
+            tyro.conf.subcommand(name, description=None if name in arguments else summary(options)),
+        ]
+        for name, options in commands.items()
+    )
+    return _parse(Union[kinds], program, arguments or ["--help"], about)  # noqa: UP007
+
+
+def _parse(
+    options: Any, program: str, arguments: list[str] | None, about: str | None = None
+) -> Any:
     if sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__:  # not where tests listen
         sys.stdout, sys.stderr = (
             _without_broken_pipes(sys.stdout),
             _without_broken_pipes(sys.stderr),
         )
-    return tyro.cli(options, prog=program, args=arguments, config=(tyro.conf.FlagCreatePairsOff,))
+    return tyro.cli(
+        options,
+        prog=program,
+        description=about,
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+    )
+
+
+@cache
+def _described(options: type) -> type:
+    """The dataclass of a command's options, prepared for a help that reads well.
+
+    Descriptions flow over the whole width, where tyro keeps the line breaks of the source; and where
+    a default is None, empty or False, nothing is said of it: what happens without the option stands
+    in its description.
+    """
+    (definition,) = ast.parse(dedent(inspect.getsource(options))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts = {
+        ast.unparse(option.target): " ".join(ast.literal_eval(text.value).split())
+        for option, text in pairwise(definition.body)
+        if isinstance(option, ast.AnnAssign) and isinstance(text, ast.Expr)
+    }
+    for field in fields(options):
+        silent = field.default is None or field.default is False or field.default == ()
+        words = tyro.conf.arg(help=texts[field.name], help_behavior_hint="" if silent else None)
+        options.__annotations__[field.name] = Annotated[field.type, words]
+    return options
+
+
+def written(*paths: Path) -> str:
+    """What files or folders take together, for the last line of a command."""
+    from rich.filesize import decimal  # not at the top, for the help
+
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+    return decimal(sum(file.stat().st_size for file in files))
 
 
 def flag(name: str) -> str:

@@ -1,13 +1,14 @@
-"""`convert_vgg.py`: converts published weights to the project's files."""
+"""`adain convert`, which `convert_vgg.py` is too: converts published weights to the project's files."""
 
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import tyro
 
-from adain_jax.cli.command import parse, refuse_urls, run
+from adain_jax.cli.command import parse, refuse_urls, run, written
 from adain_jax.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """Convert published VGG19 encoder or AdaIN decoder weights for infer.py and train.py.
+    """Fetch or convert published weights, which --model vgg19 and training need.
 
     The encoder should be the caffe-style *normalized* VGG19 (vgg_normalised). Others, such as
     torchvision's, train poorly unless --normalize is given.
+
+    Example: adain convert --download
     """
 
     source: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")] = None
@@ -28,13 +31,13 @@ class Options:
     which of the two is detected."""
     download: bool = False
     """Download the encoder from the paper's authors (80 MB) instead of reading SRC."""
-    output: Path | None = None
-    """The file to write; by default one in the user's data folder, where infer.py looks for it."""
+    output: Annotated[Path | None, tyro.conf.arg(metavar="PATH", aliases=["-o"])] = None
+    """The file to write; by default one in the user's data folder, where other commands find it."""
     convention: Literal["unit", "torchvision", "caffe", "caffe-rgb"] | None = None
     """The input that the source's encoder expects, if the names of its layers do not tell. unit:
     RGB in 0..1; torchvision: RGB in 0..1, normalized by ImageNet's mean and standard deviation;
     caffe: BGR in 0..255 minus the mean; caffe-rgb: the same in RGB order."""
-    normalize: Path | None = None
+    normalize: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Scale every filter of the encoder to a mean activation of 1 over this folder of photographs."""
     debug: bool = False
     """Show a traceback on failure."""
@@ -43,10 +46,11 @@ class Options:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; exits with 0, 1 (the weights cannot be converted) or 2 (bad usage)."""
     options = parse(Options, "convert_vgg.py", arguments)
-    run(lambda: _convert(options), debug=options.debug)
+    run(partial(convert, options), debug=options.debug)
 
 
-def _convert(options: Options) -> None:
+def convert(options: Options) -> None:
+    """Converts, and prints what the file holds."""
     from adain_jax import weights
     from adain_jax.convert import ConversionError, normalize_encoder
     from adain_jax.convert.download import ENCODER_MD5, ENCODER_URL, download
@@ -71,16 +75,17 @@ def _convert(options: Options) -> None:
         _warn_unless_normalized(means)
     output = options.output or weights.converted_path(converted.kind)
     converted.write(output)
-    print(f"{converted.kind} written to {output}")
+    print(f"{converted.kind} written to {output}, {written(output)}")
     if options.download:
         source.unlink()
 
 
 def _read(source: Path, options: Options) -> "Converted":
-    from adain_jax.convert import Convention, ConversionError, UnknownConventionError, convert
+    from adain_jax import convert
+    from adain_jax.convert import Convention, ConversionError, UnknownConventionError
 
     try:
-        return convert(source, options.convention)
+        return convert.convert(source, options.convention)
     except UnknownConventionError as error:
         choices = ",".join(get_args(Convention))
         raise ConversionError(f"{error.reason}; give --convention {{{choices}}}", source) from None

@@ -15,21 +15,33 @@ class Grid:
 
     Args:
         contents, styles: the inputs; only the first MAX_CELLS of each are shown.
+        alphas: the strengths; each style has a column for each.
         mixed: whether each content has a single result that combines all styles.
     """
 
-    def __init__(self, contents: Sequence[Source], styles: Sequence[Source], *, mixed: bool):
+    def __init__(
+        self,
+        contents: Sequence[Source],
+        styles: Sequence[Source],
+        alphas: Sequence[float],
+        *,
+        mixed: bool,
+    ):
         self._contents = contents[:MAX_CELLS]
-        self._styles = styles[:1] if mixed else styles[:MAX_CELLS]
+        self._columns = [
+            (style, alpha) for style in (styles[:1] if mixed else styles) for alpha in alphas
+        ][:MAX_CELLS]
+        self._several = len(alphas) > 1
         self._mixed = mixed
         self._photographs: dict[Source, Pixels] = {}
-        self._results: dict[tuple[Source, Source], Pixels] = {}
+        self._results: dict[tuple[Source, tuple[Source, float]], Pixels] = {}
 
     def add(self, job: Job, content: Pixels, result: Pixels) -> None:
         """Keeps small versions of a content and its result, if both belong to the sheet."""
-        if job.content in self._contents and job.styles[0] in self._styles:
+        column = job.styles[0], job.alpha
+        if job.content in self._contents and column in self._columns:
             self._photographs[job.content] = shrink(content)
-            self._results[job.content, job.styles[0]] = shrink(result)
+            self._results[job.content, column] = shrink(result)
 
     def write(self, folder: Path, style_picture: Callable[[Source], Pixels | None]) -> None:
         """Writes grid.png, unless there are no results.
@@ -44,16 +56,19 @@ class Grid:
         if not self._results:
             return
         rows = [one for one in self._contents if one in self._photographs]
-        shown = {style for _, style in self._results}
-        columns = [one for one in self._styles if one in shown]
+        shown = {column for _, column in self._results}
+        columns = [one for one in self._columns if one in shown]
         cells = {(i + 1, 0): self._photographs[content] for i, content in enumerate(rows)}
-        for j, style in enumerate(columns, start=1):
-            picture = None if self._mixed else style_picture(style)
+        for j, column in enumerate(columns, start=1):
+            picture = None if self._mixed else style_picture(column[0])
             if picture is not None:
                 cells[0, j] = picture
             for i, content in enumerate(rows, start=1):
-                if (content, style) in self._results:
-                    cells[i, j] = self._results[content, style]
-        labels = ["mix"] if self._mixed else [style.name for style in columns]
+                if (content, column) in self._results:
+                    cells[i, j] = self._results[content, column]
+        labels = [
+            ("mix" if self._mixed else style.name) + (f" {alpha:g}" if self._several else "")
+            for style, alpha in columns
+        ]
         sheet = contact_sheet(cells, ["", *(one.name for one in rows)], ["", *labels])
         save_picture(sheet, folder / "grid.png")

@@ -1,4 +1,4 @@
-"""`infer.py`: stylize pictures, folders of pictures, whole data sets, and clips.
+"""`adain stylize`, which `infer.py` is too: pictures, folders of pictures, data sets, and clips.
 
 The modules in the order of the work: `infer_options` checks the options; `jobs` finds the inputs
 and names the results; `styles` encodes each style once; `pictures` (or `clips`) passes the contents
@@ -20,12 +20,19 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; exits with 0, 1 (something failed, the rest was done) or 2 (bad usage)."""
     options = parse(Options, "infer.py", arguments)
-    run(partial(_infer, options), debug=options.debug)
+    run(partial(stylize, options), debug=options.debug)
 
 
-def _infer(options: Options) -> int:
+def stylize(options: Options) -> int:
+    """Stylizes, and says what was done; returns the exit code."""
     timing = Timing()
     check(options)
+    for alpha in options.alpha:
+        if not 0 <= alpha <= 1:
+            what = (
+                "more than the full style: it exaggerates" if alpha > 1 else "away from the style"
+            )
+            print(f"note: --alpha {alpha:g} is {what}", file=sys.stderr)
     # Not at the top: it imports JAX, which would slow down --help.
     from adain_jax.cli.report import Report
     from adain_jax.images import PictureWarning

@@ -1,6 +1,7 @@
 """The options of `infer.py`, and the checks that they fit together."""
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,8 @@ from adain_jax.files import check_can_write, is_folder
 # Other modules of this project are imported inside the functions that need them: they import NumPy,
 # Pillow or JAX, which would slow down --help.
 
-_Many = tyro.conf.arg(metavar="PATH [PATH ...]")
+_MANY = "PATH [PATH ...]"
+_Many = tyro.conf.arg(metavar=_MANY)
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 
 
@@ -27,32 +29,36 @@ class Options:
     quoted globs. Pictures that cannot be read are reported and skipped; the exit code is then 1. Other
     files in folders are passed over, and so are results of an earlier run.
 
-    Example: python infer.py --content photos --style paintings/*.jpg --output stylized
+    Example: adain stylize -c photo.jpg -s painting.jpg -o result.jpg
+
+    Example: adain stylize -c photos -s 'paintings/*.jpg' -o stylized --grid
     """
 
-    content: Annotated[tuple[Path, ...], _Many] = ()
+    content: Annotated[tuple[Path, ...], tyro.conf.arg(metavar=_MANY, aliases=["-c"])] = ()
     """Pictures or clips to stylize. Videos are clips; GIFs and folders are clips if --output is a video
     or a GIF, if --format is mp4, mkv, webm or gif, or if an option for clips is given."""
-    style: Annotated[tuple[Path, ...], _Many] = ()
+    style: Annotated[tuple[Path, ...], tyro.conf.arg(metavar=_MANY, aliases=["-s"])] = ()
     """Pictures to take the style from."""
     style_file: Annotated[tuple[Path, ...], _Many] = ()
     """Styles saved by --save-style, in addition to or instead of --style."""
-    output: _File = None
+    output: Annotated[Path | None, tyro.conf.arg(metavar="PATH", aliases=["-o"])] = None
     """The folder to write to, or a file if there is a single result. In a folder, results are named
-    CONTENT_stylized_STYLE; names that would collide get _2, _3, ..."""
+    CONTENT_stylized_STYLE, with the strength and the like where they are not the default; names that
+    would still collide get _2, _3, ..."""
 
-    model: Literal["fast", "vgg19"] = "fast"
+    model: Annotated[Literal["fast", "vgg19"], tyro.conf.arg(aliases=["-m"])] = "fast"
     """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
-    `convert_vgg.py --download` provides once."""
+    `adain convert --download` provides once."""
     network: _File = None
-    """Weights of fast, written by train.py; by default those that ship."""
+    """Weights of fast, written by train; by default those that ship."""
     encoder: _File = None
-    """Encoder weights of vgg19; by default those that convert_vgg.py wrote."""
+    """Encoder weights of vgg19; by default those that `adain convert` wrote."""
     decoder: _File = None
-    """Decoder weights of vgg19; by default those that convert_vgg.py wrote, else those that ship."""
+    """Decoder weights of vgg19; by default those that `adain convert` wrote, else those that ship."""
 
-    alpha: float = 1.0
-    """Strength of the style: 0 gives the content, 1 the full style."""
+    alpha: Annotated[tuple[float, ...], tyro.conf.arg(metavar="A [A ...]", aliases=["-a"])] = (1.0,)
+    """Strength of the style: 0 gives the content, 1 the full style, more exaggerates it. Of several
+    strengths, each gives a result."""
     pair: bool = False
     """Stylize the first content in the first style, the second in the second, and so on."""
     random_styles: int = 0
@@ -160,6 +166,8 @@ def check(options: Options) -> None:
         raise UsageError("--content is missing")
     if options.content and not options.output:
         raise UsageError("--output is missing")
+    if options.output:
+        _check_ending(options.output)
     if options.overwrite and options.skip_existing:
         raise UsageError("--overwrite and --skip-existing exclude each other")
     ways = ("pair", "random_styles", "style_weights", "style_schedule", "mask")
@@ -188,6 +196,24 @@ def check(options: Options) -> None:
         _check_for_clips(options)
 
 
+def _check_ending(output: Path) -> None:
+    """Refuses what looks like a file of a kind that is not written: no folder is meant by it."""
+    from adain_jax.images import SUFFIXES
+    from adain_jax.video.formats import VIDEO_SUFFIXES, WRITABLE
+
+    suffix = output.suffix.lower()
+    if (
+        re.fullmatch(r"\.[a-z]{2,5}", suffix)
+        and suffix not in SUFFIXES | VIDEO_SUFFIXES
+        and not is_folder(output)
+    ):
+        pictures, clips = (", ".join(sorted(kind)) for kind in (SUFFIXES - WRITABLE, WRITABLE))
+        raise UsageError(
+            f"--output {output}: no such format; pictures end in {pictures} and clips in {clips}; "
+            "if it is to be a folder, make it first"
+        )
+
+
 def _check_weights(options: Options) -> None:
     from adain_jax.models import WEIGHT_FILES
 
@@ -202,6 +228,8 @@ def _check_numbers(options: Options) -> None:
     for name in ("content_size", "style_size", "random_styles", "seed"):
         if (getattr(options, name) or 0) < 0:
             raise UsageError(f"{flag(name)} must be at least 0")
+    if not options.alpha or not all(map(math.isfinite, options.alpha)):
+        raise UsageError("--alpha needs one or more numbers")
     if options.batch_size is not None and options.batch_size < 1:
         raise UsageError("--batch-size must be at least 1")
     if isinstance(options.tile, int):

@@ -44,6 +44,7 @@ class Job:
 
     content: Source
     styles: tuple[Source, ...]
+    alpha: float
     output: Path
 
 
@@ -121,13 +122,13 @@ def without_results(
 ) -> list[Source]:
     """The contents that are no results of these styles, of an earlier run into the same folder."""
     known = {(one.path.parent, one.name) for one in contents}
-    names = {*(style.name for style in styles), "mix"}
+    names = (*(style.name for style in styles), *COMBINED.values())
 
     def is_result(source: Source) -> bool:
         start, mark, style = source.name.rpartition("_stylized_")
         return (
             bool(mark)
-            and (style in names or style.rpartition("_")[0] in names)
+            and style.startswith(names)
             and (source.path.parent, start) in known
             and (output / source.relative).resolve() == source.path.resolve()
         )
@@ -147,30 +148,55 @@ def make_jobs(
 
     For a single result, --output may be a file with one of the suffixes `files`. Otherwise it is a
     folder, and content `trip/sea.jpg` in style `wave` becomes `trip/sea_stylized_wave.jpg`, where
-    `suffix` gives the suffix for the content. Several combined styles are called `mix`. If results
-    would have the same name (ignoring case), the later ones get `_2`, `_3` and so on, in the order
-    of the inputs. With --shard, only the jobs of some contents are returned, with the same names.
+    `suffix` gives the suffix for the content; settings that change the result are part of the name,
+    see `_name`. If results would have the same name (ignoring case), the later ones get `_2`, `_3` and
+    so on, in the order of the inputs. With --shard, only the jobs of some contents are returned, with
+    the same names.
 
     Raises:
         UsageError: --output is one file for several results, or the numbers of contents and styles
             do not match the options.
     """
-    pairs = _pair(contents, styles, options)
+    pairs = [(*pair, alpha) for pair in _pair(contents, styles, options) for alpha in options.alpha]
     output = options.output or Path()
     if output.suffix.lower() in files and not is_folder(output):
         if len(pairs) > 1:
             raise UsageError(f"--output {output} is one file, but there are {len(pairs)} results")
-        return [Job(content, chosen, output) for content, chosen in pairs]
+        return [Job(content, chosen, alpha, output) for content, chosen, alpha in pairs]
     jobs: list[Job] = []
     taken: set[str] = set()
-    for content, chosen in pairs:
-        style = chosen[0].name if len(chosen) == 1 else "mix"
-        stem = output / content.relative.parent / f"{content.name}_stylized_{style}"
-        jobs.append(Job(content, chosen, Path(distinct(str(stem), suffix(content), taken))))
+    for content, chosen, alpha in pairs:
+        stem = output / content.relative.parent / _name(content, chosen, alpha, options)
+        name = distinct(str(stem), suffix(content), taken)
+        jobs.append(Job(content, chosen, alpha, Path(name)))
     if options.shard:  # only now, so that names do not depend on it
         shard = parse_shard(options.shard)
         return [job for job in jobs if in_shard(job.content.key, shard)]
     return jobs
+
+
+# What many combined styles are called, by the option that combines them.
+COMBINED = {"style_weights": "mix", "style_schedule": "fade", "mask": "regions"}
+
+
+def _name(content: Source, styles: Sequence[Source], alpha: float, options: Options) -> str:
+    """The name of a result in a folder, without suffix.
+
+    It tells results of different settings apart, also of several runs: `sea_stylized_wave_alpha0.5`,
+    `sea_stylized_mix_wave0.7_night0.3`. Of more than four styles it gives no names.
+    """
+    parts = [content.name, "stylized"]
+    (way,) = [name for key, name in COMBINED.items() if getattr(options, key)] or [""]
+    if way:
+        parts.append(way)
+    if not way or len(styles) <= 4:
+        shares = [f"{share:g}" for share in options.style_weights] or [""] * len(styles)
+        parts += [f"{style.name}{share}" for style, share in zip(styles, shares, strict=True)]
+    if alpha != 1:
+        parts.append(f"alpha{alpha:g}")
+    if options.preserve_color != "none":
+        parts.append(options.preserve_color)
+    return "_".join(parts)
 
 
 def _pair(

@@ -12,7 +12,6 @@ import numpy as np
 from adain_jax.cli.grid import Grid
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, expand, make_jobs, own_suffix, without_results
-from adain_jax.cli.progress import Advance, progress_bar
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
 from adain_jax.color import keep_chroma_of_bytes
@@ -31,6 +30,7 @@ from adain_jax.inference.buckets import Size
 from adain_jax.inference.inputs import Request, make_request
 from adain_jax.inference.stream import prefetch, write_behind
 from adain_jax.inference.stylizer import Stylizer
+from adain_jax.progress import Advance, progress, track
 
 JobRequest = Request[tuple[Job, Pixels]]  # the content has 4 channels if alpha is kept
 
@@ -72,9 +72,11 @@ class PictureRun:
         """
         options = self._options
         mixed = bool(options.style_weights or options.mask)
-        grid = Grid(self._contents, styles.sources, mixed=mixed) if options.grid else None
+        grid = None
+        if options.grid:
+            grid = Grid(self._contents, styles.sources, options.alpha, mixed=mixed)
         ready = self._plan(jobs, styles, stylizer)
-        with progress_bar(sum(map(len, ready.values()))) as advance:
+        with progress("stylizing", sum(map(len, ready.values()))) as advance:
             requests = self._requests(ready, styles, stylizer, advance)
             results = (
                 (request.key[0], self._finish(request, result, grid))
@@ -107,7 +109,9 @@ class PictureRun:
         sizes: list[Size] = []
         ready: dict[Source, list[Job]] = {}
         needed = 0
-        for content, future in prefetch(self._size, self._contents if jobs else (), depth=64):
+        contents = self._contents if jobs else []
+        headers = prefetch(self._size, contents, depth=64)
+        for content, future in track("reading sizes", headers, len(contents)):
             own = of_content.get(content, [])
             try:
                 size = future.result()
@@ -168,7 +172,7 @@ class PictureRun:
         colors = pixels[..., :3]
         style = styles.for_job(job, colors, stylizer)
         masks = [read_mask(path, colors.shape[:2], **self._reading) for path in self._options.mask]
-        return make_request((job, pixels), colors, style, self._options.alpha, masks=masks or None)
+        return make_request((job, pixels), colors, style, job.alpha, masks=masks or None)
 
     def _finish(self, request: JobRequest, result: Pixels, grid: Grid | None) -> Pixels:
         """A result with its content's colors and transparency, where the options keep them."""
@@ -192,6 +196,5 @@ class PictureRun:
         job, picture = finished
         job.output.parent.mkdir(parents=True, exist_ok=True)
         save_picture(picture, job.output, quality=self._options.quality)
-        self._report.job_ended(
-            job, None
-        )  # here, so that it is noted even if the run is interrupted
+        # Here, so that it is noted even if the run is interrupted.
+        self._report.job_ended(job, None, picture.shape[:2])

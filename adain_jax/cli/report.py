@@ -1,6 +1,8 @@
 """The report of `infer.py` on every input and result."""
 
 import json
+import math
+import os
 import sys
 import time
 import traceback
@@ -10,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from adain_jax.cli.command import describe
+from adain_jax.cli.command import describe, written
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, PassedOver, Source
+from adain_jax.errors import printable
 from adain_jax.files import check_can_write, exists, write_atomically
 from adain_jax.images import PictureError, TooManyPixelsError
 
@@ -37,7 +40,11 @@ class Report:
     outputs: list[dict[str, Any]] = field(default_factory=list)
     waiting: dict[Job, None] = field(default_factory=dict)
     """The jobs, in order, of which nothing is noted yet."""
+    bad_inputs: int = 0
+    """How many inputs cannot be used."""
     failures: int = 0
+    sizes: set[tuple[int, int]] = field(default_factory=set)
+    """The sizes (height, width) of the results."""
     frames: int = 0
     """How many frames of clips have been stylized."""
     seconds: float = 0.0
@@ -56,6 +63,7 @@ class Report:
         sources = []
         for found in inputs:
             if isinstance(found, PictureError):
+                self.bad_inputs += 1
                 self.fail(found)
             elif isinstance(found, PassedOver):
                 self.passed_over.append(str(found.path))
@@ -92,6 +100,7 @@ class Report:
     def content_failed(self, content: Source, jobs: Iterable[Job], error: Exception) -> None:
         """Records that a content cannot be used, so that all its jobs fail."""
         self.contents[str(content.path)] = _describe(error)
+        self.bad_inputs += 1
         self.fail(error)
         for job in jobs:
             self.result(job, "failed", _describe(error))
@@ -99,15 +108,20 @@ class Report:
     def style_failed(self, style: Source, error: Exception) -> None:
         """Records that a style cannot be used."""
         self.styles[str(style.path)] = _describe(error)
+        self.bad_inputs += 1
         self.fail(error)
 
-    def job_ended(self, job: Job, error: Exception | None) -> None:
-        """Records that a job is done, or why it failed."""
+    def job_ended(
+        self, job: Job, error: Exception | None, size: tuple[int, int] | None = None
+    ) -> None:
+        """Records that a job is done, with the size (height, width) of its result, or why it failed."""
         if error:
             self.result(job, "failed", _describe(error))
             self.fail(error)
         else:
             self.result(job, "done")
+            if size:
+                self.sizes.add(size)
             self.contents[str(job.content.path)] = "stylized"
 
     def result(self, job: Job, outcome: str, error: str | None = None) -> None:
@@ -129,19 +143,33 @@ class Report:
         return sum(entry["outcome"] == outcome for entry in self.outputs)
 
     def summary(self) -> str:
-        """One line to print at the end."""
-        done = self.count("done")
-        parts = [f"{done} stylized in {self.seconds:.1f} s"]
+        """One line to print at the end: what was done, and where it is."""
+        done = [Path(entry["output"]) for entry in self.outputs if entry["outcome"] == "done"]
+        parts = [f"{_count(len(done), 'result')} in {self.seconds:.1f} s"]
         if done:
-            count, what = (self.frames, "frames") if self.frames else (done, "pictures")
-            parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
+            count, what = (self.frames, "frames") if self.frames else (len(done), "pictures")
+            if count > 1:
+                parts[0] += f" ({count / self.seconds:.2f} {what}/s)"
+            parts += [self._sizes(), written(*done)]
         if self.count("skipped"):
             parts.append(f"{self.count('skipped')} skipped, they exist")
         if self.passed_over:
             parts.append(f"{len(self.passed_over)} passed over")
-        if self.failures:
-            parts.append(f"{self.failures} failed")
+        if failed := self.count("failed"):
+            parts.append(f"{_count(failed, 'result')} failed")
+        if self.bad_inputs:
+            parts.append(f"{_count(self.bad_inputs, 'input')} cannot be used")
+        if len(done) == 1:
+            return f"{printable(done[0])}: {', '.join(parts)}"
+        if done:
+            folder = os.path.commonpath([path.parent for path in done])
+            parts[0] = f"{printable(folder)}: {parts[0]}"
         return ", ".join(parts)
+
+    def _sizes(self) -> str:
+        """The size of the results, or those of the smallest and the largest."""
+        least, most = (f"{w} x {h}" for h, w in (f(self.sizes, key=math.prod) for f in (min, max)))
+        return f"{least} pixels" if least == most else f"{least} to {most} pixels"
 
     def write(self, path: Path) -> None:
         """Writes the report as JSON."""
@@ -157,11 +185,16 @@ class Report:
         write_atomically(path, json.dumps(content, indent=1).encode())
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _entry(job: Job, outcome: str) -> dict[str, Any]:
     return {
         "output": str(job.output),
         "content": str(job.content.path),
         "styles": [str(style.path) for style in job.styles],
+        "alpha": job.alpha,
         "outcome": outcome,
     }
 

@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
+from adain_jax.cli.command import written
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, distinct, expand
 from adain_jax.cli.report import Report
 from adain_jax.color import coral
-from adain_jax.errors import UsageError
+from adain_jax.errors import UsageError, printable
 from adain_jax.images import PictureError, Pixels, read_pixels
 from adain_jax.images.dtypes import to_float
 from adain_jax.inference.stream import prefetch
 from adain_jax.inference.stylizer import Stylizer
+from adain_jax.progress import track
 from adain_jax.style import Style, StyleError, mix
 
 
@@ -47,7 +49,8 @@ class Styles:
         save_to = self._options.save_style
         if self._options.preserve_color != "coral":
             wanted = [one for one in self._pictures if save_to or one in needed]
-            for source, future in prefetch(self._read, wanted, depth=4):
+            pictures = prefetch(self._read, wanted, depth=4)
+            for source, future in track("encoding styles", pictures, len(wanted)):
                 try:
                     self.encoded[source] = stylizer.encode_style(future.result())
                 except PictureError as error:
@@ -116,6 +119,10 @@ class Styles:
         folder = target.parent if one_file else target
         folder.mkdir(parents=True, exist_ok=True)
         taken: set[str] = set()
+        saved = []
         for source, style in self.encoded.items():
             name = distinct(source.name, ".safetensors", taken)
-            style.save(target if one_file else folder / name, encoder_id)
+            saved.append(target if one_file else folder / name)
+            style.save(saved[-1], encoder_id)
+        files = "1 style" if len(self.encoded) == 1 else f"{len(self.encoded)} styles"
+        print(f"{files} saved in {printable(target)}, {written(*saved)}")

@@ -1,4 +1,6 @@
-"""`train.py`: trains a decoder or a light network."""
+"""`adain train`, which `train.py` is too: trains a decoder or a light network."""
+
+from functools import partial
 
 from adain_jax.cli.command import parse, refuse_urls, run
 from adain_jax.training.config import Config
@@ -7,11 +9,12 @@ from adain_jax.training.config import Config
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command; exits with 0 (done, or stopped by a signal), 1 or 2 (bad usage)."""
     config = parse(Config, "train.py", arguments)
+    run(partial(train, config), debug=config.debug)
 
-    def command() -> None:
-        from adain_jax.training.loop import train
 
-        refuse_urls(config)
-        train(config)
+def train(config: Config) -> None:
+    """Trains."""
+    from adain_jax.training import loop
 
-    run(command, debug=config.debug)
+    refuse_urls(config)
+    loop.train(config)

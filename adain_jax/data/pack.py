@@ -14,6 +14,7 @@ from typing import Any
 from adain_jax.data.sources import DataError, import_tfds
 from adain_jax.files import atomic_path, write_atomically
 from adain_jax.images import PictureError, find_pictures, load_image, picture_size
+from adain_jax.progress import track
 
 
 def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:
@@ -38,9 +39,6 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
             can be read, or an interrupted call for the same `target` had other settings.
         PictureError: `source` is not a folder.
     """
-    from rich.console import Console
-    from rich.progress import track
-
     staging = target.with_name(target.name + ".partial")
     if target.exists():
         shutil.rmtree(staging, ignore_errors=True)  # of a call that was killed as it ended
@@ -71,9 +69,7 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
     records, bad = [], {}
     with ThreadPoolExecutor() as pool:
         staged = zip(paths, pool.map(stage, paths), strict=True)
-        for path, result in track(
-            staged, "packing", total=len(paths), console=Console(stderr=True)
-        ):
+        for path, result in track("reading and shrinking pictures", staged, len(paths)):
             if isinstance(result, PictureError):
                 bad[str(path)] = str(result)
             else:
@@ -117,7 +113,7 @@ def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
             return {"train": self._generate_examples()}
 
         def _generate_examples(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-            for name, path in records:
+            for name, path in track("writing the data set", records, len(records)):
                 raw = os.fsencode(name)  # file names need not be valid UTF-8, record names must be
                 yield raw, {"image": str(path), "name": raw.decode(errors="replace")}
 

@@ -120,7 +120,7 @@ def open_source(spec: str, *, data_dir: str | None = None) -> Source:
 
     Args:
         spec: a folder of pictures; a data set's folder that TFDS prepared, such as
-            `python -m adain_jax.data pack` writes; or a TFDS name such as `coco/2017:1.1.0`. A
+            `adain pack` writes; or a TFDS name such as `coco/2017:1.1.0`. A
             split of a data set may follow after the last `@`; the default is `train`, or the only
             split.
         data_dir: the folder in which TFDS looks up names; by default TFDS's own.

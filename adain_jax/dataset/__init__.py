@@ -1,6 +1,6 @@
 """Whole data sets stylized: what each record gets depends on its key and the seed alone.
 
-`python -m adain_jax.dataset` is the command; `stylized` gives a lazy `ray.data.Dataset`.
+`adain dataset` is the command; `stylized` gives a lazy `ray.data.Dataset`.
 """
 
 from adain_jax.dataset.cluster import stylized

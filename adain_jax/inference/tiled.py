@@ -38,6 +38,7 @@ from adain_jax.inference.tile_grid import (
 from adain_jax.nn import bind
 from adain_jax.nn.network import CHANNELS, STRIDE, FeatureMap
 from adain_jax.nn.valid_size import Features
+from adain_jax.progress import note_part
 from adain_jax.style import AnyArray, Style, merge_statistics, statistics
 
 T = TypeVar("T")
@@ -97,7 +98,7 @@ def encode_style_tiled(
 
     def encode(tile_size: int) -> Style:
         slabs = _slabs(network, picture, None, tile_size)
-        return _encode(network, params, slabs, keep=False)[1][0]
+        return _encode(network, params, slabs, keep=False, steps=len(slabs))[1][0]
 
     return _with_smaller_tiles(encode, tile_size)
 
@@ -140,7 +141,7 @@ def _stylize(
 ) -> np.ndarray:
     slabs = _slabs(network, picture, inputs.masks, tile_size)
     keep = _features_fit(slabs, params)
-    features, own = _encode(network, params, slabs, keep=keep)
+    features, own = _encode(network, params, slabs, keep=keep, steps=2 * len(slabs))
     if sum(waiting.nbytes for waiting in jax.tree.leaves(features)) > memory.TILE_BYTES // 4:
         memory.trim_malloc()  # before the peak; allocating it again would slow small pictures down
     if inputs.content_style is None:
@@ -158,6 +159,7 @@ def _stylize(
             slab.tile_grid(halo, STRIDE),
         )
         result[slab.rows.kept] = np.asarray(stylized)[0, slab.rows.core, : picture.shape[1]]
+        note_part(of=2 * len(slabs))
     return result
 
 
@@ -192,9 +194,9 @@ def _features_fit(slabs: list[Slab], params: Params) -> bool:
 
 
 def _encode(
-    network: Network, params: Params, slabs: list[Slab], *, keep: bool
+    network: Network, params: Params, slabs: list[Slab], *, keep: bool, steps: int
 ) -> tuple[list[Features | None], Style]:
-    """Encodes all slabs.
+    """Encodes all slabs, each one of so many `steps` of the whole work.
 
     Returns each slab's features, if they are to be kept, and the statistics of the whole picture,
     (1, r, c), where r = 1 without masks.
@@ -208,6 +210,7 @@ def _encode(
         features.append(kept)
         styles.append(jax.device_get(style))
         weights.append(np.asarray(weight))
+        note_part(of=steps)
     style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
     return features, merge_statistics(style, np.concatenate(weights))
 

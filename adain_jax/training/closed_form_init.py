@@ -20,6 +20,7 @@ from adain_jax.nn import abstract, bind
 from adain_jax.nn.layers import ReflectConv, max_pool
 from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import BLOCKS, Decoder, VGG19Encoder
+from adain_jax.progress import track
 from adain_jax.weights import Layers
 
 CROP = 128
@@ -43,13 +44,15 @@ def mirror(encoder_params: Mapping[str, Any], pictures: UInt8[np.ndarray, "n h w
         `bias` (c_out,).
     """
     batches = np.array_split(pictures, -(-len(pictures) // BATCH))
-    taken = [_inputs(encoder_params, to_float(batch)) for batch in batches]
+    encoding = track("encoding pictures", batches, len(batches))
+    taken = [_inputs(encoder_params, to_float(batch)) for batch in encoding]
     inputs = {name: np.concatenate([part.pop(name) for part in taken]) for name in list(taken[0])}
     x = inputs.pop("")
     params: Layers = {}
     rng = np.random.default_rng(0)
     decoder = abstract(Decoder)
-    for name in [name for block in BLOCKS for name in block][::-1]:
+    names = [name for block in BLOCKS for name in block][::-1]
+    for name in track("fitting layers", names, len(names)):
         last = name == "conv1_1"
         windows, outputs = _sample(x, inputs.pop(name), rng)
         params[name] = jax.device_get(_fit(windows, outputs, rectified=not last))

@@ -1,4 +1,4 @@
-"""The configuration of a training run; also the options of `train.py`."""
+"""The configuration of a training run; also the options of `adain train`."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,12 +16,12 @@ class Config:
 
     The same command resumes an interrupted run. Ctrl-C and SIGTERM save a checkpoint and stop.
 
-    Example: python train.py --content coco --style wikiart --run-dir runs/paper
+    Example: adain train --content coco --style wikiart --run-dir runs/paper
     """
 
     content: Annotated[str, _Source]
-    """Photographs: a folder, or a TFDS data set by name or folder (such as `python -m adain_jax.data
-    pack` writes). To choose a split of a data set, append @ and its name."""
+    """Photographs: a folder, or a TFDS data set by name or folder (such as `adain pack`
+    writes). To choose a split of a data set, append @ and its name."""
     style: Annotated[str, _Source]
     """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]

@@ -1,6 +1,7 @@
 """The training run: from a configuration to trained weights, with interruptions and resumption."""
 
 import dataclasses
+import datetime
 import math
 import signal
 import sys
@@ -20,6 +21,7 @@ from adain_jax.data.sources import Pictures, open_source
 from adain_jax.errors import AdainError, UsageError
 from adain_jax.images import save_picture
 from adain_jax.inference.memory import free_memory
+from adain_jax.progress import progress
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
 from adain_jax.training.devices import pmapped, replicate, shard_steps
@@ -186,7 +188,7 @@ def train(config: Config) -> None:
         if first:
             if step < config.steps and step % config.val_every:
                 validate()
-            _finish(config, state, [content, style])
+            _finish(config, state, [content, style], data["seconds"])
 
 
 class Recorder:
@@ -383,17 +385,18 @@ def _all_agree(wish: bool, step: int) -> bool:
     return bool(multihost_utils.reached_preemption_sync_point(step))
 
 
-def _finish(config: Config, state: State, sources: Sequence[Pictures]) -> None:
+def _finish(config: Config, state: State, sources: Sequence[Pictures], seconds: float) -> None:
     if skipped := sum(len(source.bad) for source in sources):
         _say(f"unreadable pictures skipped: {skipped}")
     plot([config.run_dir], config.run_dir / "curves.png")
+    took = datetime.timedelta(seconds=round(seconds))
     if config.norm == "none" and config.transform == "adain":
         part = REGISTRY[config.model].part
         target = config.run_dir / f"{part}.safetensors"
         export(state, target, config)
-        _say(f"done; use it with infer.py --model {config.model} --{part} {target}")
+        _say(f"done in {took}; use it with adain stylize --model {config.model} --{part} {target}")
     else:
-        _say(f"done; see {config.run_dir}")
+        _say(f"done in {took}; see {config.run_dir}")
 
 
 def _say(text: str) -> None:
@@ -423,29 +426,20 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextmanager
-def _progress(config: Config, start: int, first: bool) -> Iterator[Any]:
-    """A live line on a terminal: step, losses, pictures per second and the time left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    console = Console(stderr=True)
-    columns = (
-        *("step", MofNCompleteColumn(), BarColumn(bar_width=20), TextColumn("{task.description}")),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not (first and console.is_terminal)) as bar:
-        task = bar.add_task("", total=config.steps, completed=start)
+def _progress(config: Config, start: int, first: bool) -> Iterator[Callable[..., None]]:
+    """How far the training is: steps, losses, pictures per second and the time left."""
+    if not first:  # one process speaks for all
+        yield lambda *_: None
+        return
+    with progress("training", config.steps, done=start) as advance:
+        shown = start
 
         def show(step: int, latest: dict[str, float], pace: float) -> None:
+            nonlocal shown
             rate = f"{pace * config.batch_size:.1f} pictures/s"
             losses = describe(latest, ("loss", "pixel_loss", "content_loss", "style_loss"))
-            bar.update(task, completed=step, description=f"{losses}, {rate}" if losses else rate)
+            advance(step - shown, note=f"{losses}, {rate}" if losses else rate)
+            shown = step
 
         yield show
 

@@ -130,9 +130,7 @@ def follow(
 def _measure(model: weights.Model, target: Path, folder: Path, options: Mapping[str, Any]) -> None:
     """Writes `evaluation.json` and `samples.jpg`, and prints a row for the model card."""
     files = {"decoder" if model == "vgg19" else "network": target, "encoder": options["encoder"]}
-    measured = evaluation.evaluate(
-        evaluation.Options(options["val_content"], options["val_style"], model, **files)
-    )
+    measured = evaluation.evaluate(model, options["val_content"], options["val_style"], **files)
     write_atomically(folder / "evaluation.json", json.dumps(measured, indent=1).encode())
     columns = evaluation.columns(measured)
     print(_row(list(columns)), _row(["---"] * len(columns)), sep="\n")

@@ -15,6 +15,7 @@ from adain_jax.images import Picture
 from adain_jax.images.contact_sheet import contact_sheet
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
+from adain_jax.progress import track
 from adain_jax.training.config import Config
 from adain_jax.training.models import Params, bind_trainee
 from adain_jax.training.step import State
@@ -39,7 +40,9 @@ class Validation:
     """
 
     def __init__(self, config: Config, content: Source, style: Source, styles: int):
-        self._pairs = list(islice(read_pairs(content, style, config.val_size), MOST))
+        pairs = islice(read_pairs(content, style, config.val_size), MOST)
+        number = min(len(content), len(style), MOST)
+        self._pairs = list(track("reading validation pairs", pairs, number))
         self._size = config.val_size
         self._measure = jax.jit(partial(_measure, config, styles))
 
@@ -58,7 +61,8 @@ class Validation:
         arrays = jax.device_put((params, state.batch_stats, encoder_params))
         measured = []
         cells: dict[tuple[int, int], Picture] = {}
-        for i, (content, style) in enumerate(self._pairs):
+        pairs = track("validating", self._pairs, len(self._pairs))
+        for i, (content, style) in enumerate(pairs):
             losses, result = self._measure(*arrays, content[None], style[None], np.array([i]))
             measured.append(jax.device_get(losses))
             if i < SAMPLES:

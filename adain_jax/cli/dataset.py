@@ -1,4 +1,4 @@
-"""The command line: `python -m adain_jax.dataset --content SRC --style SRC --output DST --format F`."""
+"""`adain dataset`: stylizes a whole data set."""
 
 import sys
 import time
@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from adain_jax.cli.command import flag, parse, run
+from adain_jax.cli.command import flag
 from adain_jax.errors import UsageError
 
 
@@ -20,19 +20,21 @@ class Options:
     What a record gets depends on --seed and its key alone. The same command resumes an interrupted run,
     and every record is done exactly once. Records that cannot be used are listed in failed.jsonl.
     Folders and addresses such as s3://bucket/folder are read and written alike.
+
+    Example: adain dataset -c train -s paintings -o stylized --format folder
     """
 
-    content: Annotated[str, tyro.conf.arg(metavar="SRC")]
+    content: Annotated[str, tyro.conf.arg(metavar="SRC", aliases=["-c"])]
     """A folder of pictures (class folders are kept), WebDataset tar shards, Parquet files with encoded
     pictures, or a folder that TFDS prepared."""
-    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SRC [SRC ...]")]
+    style: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SRC [SRC ...]", aliases=["-s"])]
     """Style pictures: files, folders or data sets; or style files, as --save-style writes them."""
-    output: Annotated[str, tyro.conf.arg(metavar="DST")]
+    output: Annotated[str, tyro.conf.arg(metavar="DST", aliases=["-o"])]
     """A new folder, or one in which the same command was interrupted."""
     format: Literal["folder", "webdataset", "parquet", "tfds"]
     """Form of the stylized data set."""
 
-    model: Literal["fast", "vgg19"] = "fast"
+    model: Annotated[Literal["fast", "vgg19"], tyro.conf.arg(aliases=["-m"])] = "fast"
     """The network."""
     random_styles: int = 1
     """Number of results for each record, each in a style drawn at random."""
@@ -77,12 +79,6 @@ class Options:
     """Show a traceback on failure."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command and exits: 0; 1 if a record failed or on failure; 2 on bad usage."""
-    options = parse(Options, "python -m adain_jax.dataset", arguments)
-    run(lambda: _stylize(options), debug=options.debug)
-
-
 def _check(options: Options) -> None:
     for name in ("random_styles", "mix", "shard_records", "workers"):
         value = getattr(options, name)
@@ -98,9 +94,9 @@ def _check(options: Options) -> None:
         raise UsageError("--quality must lie in 1 to 100")
 
 
-def _stylize(options: Options) -> int:
+def stylize(options: Options) -> int:
+    """Stylizes, and says what was done; returns 1 if a record failed."""
     _check(options)
-    from adain_jax.cli.progress import progress_bar
     from adain_jax.dataset import manifest, styles
     from adain_jax.dataset.attempts import Attempts
     from adain_jax.dataset.cluster import Plan, connected, on_a_worker, write_parts
@@ -108,6 +104,7 @@ def _stylize(options: Options) -> int:
     from adain_jax.dataset.records import open_source
     from adain_jax.dataset.sinks import open_sink
     from adain_jax.dataset.storage import locate
+    from adain_jax.progress import progress
 
     source = open_source(
         options.content, image_column=options.image_column, key_column=options.key_column
@@ -156,7 +153,7 @@ def _stylize(options: Options) -> int:
             frozenset(summaries),
             Attempts(output.under(manifest.ATTEMPTS)),
         )
-        with progress_bar(source.count()) as advance:
+        with progress("stylizing", source.count()) as advance:
             for summary in write_parts(plan, sink, output.under(manifest.PARTS), options.workers):
                 summaries[summary["part"]] = summary
                 advance(summary["records"] + len(summary["failed"]))
@@ -192,7 +189,3 @@ def _report(
         whole["failures"] = [{"key": key, "reason": reason} for key, reason in failed]
         write_atomically(options.report, json.dumps(whole, indent=1).encode())
     return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    main()

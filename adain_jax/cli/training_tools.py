@@ -1,26 +1,31 @@
-"""`python -m adain_jax.training plot RUN...`, `export RUN`, `mirror` and `recipe NAME`."""
+"""`adain plot`, `adain export`, `adain mirror` and `adain recipe`: what goes with `adain train`."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 
-from adain_jax.cli.command import run
+from adain_jax.cli.command import written
+from adain_jax.errors import UsageError
 
 _Path = tyro.conf.arg(metavar="PATH")
 _Source = Annotated[str, tyro.conf.arg(metavar="SRC")]
+_Runs = tyro.conf.arg(metavar="RUN [RUN ...]", help_behavior_hint="(required)")
+_Output = Annotated[Path, tyro.conf.arg(metavar="PATH", aliases=["-o"])]
 _Run = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
 
 
 @dataclass(frozen=True)
 class Plot:
-    """Plot the curves of one or more runs."""
+    """Plot the curves of one or more runs.
 
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="RUN [RUN ...]")]
+    Example: adain plot runs/a runs/b -o curves.png
+    """
+
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, _Runs]
     """Run folders."""
-    output: Path = Path("curves.png")
+    output: _Output = Path("curves.png")
     """The picture to write."""
     debug: bool = False
     """Show a traceback on failure."""
@@ -28,13 +33,16 @@ class Plot:
 
 @dataclass(frozen=True)
 class Export:
-    """Write the weights of a checkpoint for infer.py --decoder (--network for light networks)."""
+    """Write the weights of a checkpoint for stylize --decoder (--network for light networks).
+
+    Example: adain export runs/paper --step 20000 -o decoder.safetensors
+    """
 
     folder: _Run
     """A run folder."""
     step: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
     """The step of the checkpoint; by default the latest."""
-    output: Path = Path("decoder.safetensors")
+    output: _Output = Path("decoder.safetensors")
     """The file to write."""
     half: bool = False
     """Write float16, as in the weights that ship with the package."""
@@ -44,25 +52,27 @@ class Export:
 
 @dataclass(frozen=True)
 class Mirror:
-    """Write an initial decoder for train.py --init.
+    """Write an initial decoder for train --init.
 
     Each layer is fitted in closed form to invert the encoder's layer that it mirrors. This takes a
     minute and saves about a thousand steps.
+
+    Example: adain mirror --content photos --style paintings -o mirror.safetensors
     """
 
     content: _Source
-    """Photographs: a folder or a data set, as for train.py."""
+    """Photographs: a folder or a data set, as for train."""
     style: _Source
     """Paintings: a folder or a data set."""
     encoder: Annotated[Path | None, _Path] = None
-    """Encoder weights; by default those that convert_vgg.py wrote."""
+    """Encoder weights; by default those that `adain convert` wrote."""
     pictures: int = 160
     """Number of pictures to fit to, half of each kind; 160 take 6 GiB of memory."""
     seed: int = 0
     """The random seed for the choice of pictures and crops."""
     data_dir: Annotated[str | None, _Path] = None
     """The folder in which TFDS looks for data sets by name."""
-    output: Path = Path("mirror.safetensors")
+    output: _Output = Path("mirror.safetensors")
     """The file to write."""
     debug: bool = False
     """Show a traceback on failure."""
@@ -73,13 +83,13 @@ class FollowRecipe:
     """Train weights leg by leg, like those that ship. The same command resumes an interrupted
     run.
 
-    Example: python -m adain_jax.training recipe vgg19 --content coco --style wikiart --run-dir runs/f
+    Example: adain recipe vgg19 --content coco --style wikiart --run-dir runs/f
     """
 
     recipe: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME|FILE")]
     """A recipe that ships (fast, vgg19), or your own TOML file."""
     content: _Source
-    """Photographs: a folder or a data set, as for train.py."""
+    """Photographs: a folder or a data set, as for train."""
     style: _Source
     """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]
@@ -90,7 +100,7 @@ class FollowRecipe:
     val_style: Annotated[str | None, tyro.conf.arg(metavar="SRC")] = None
     """Paintings to validate on and to measure the weights on."""
     encoder: Annotated[Path | None, _Path] = None
-    """Encoder weights; by default those that convert_vgg.py wrote."""
+    """Encoder weights; by default those that `adain convert` wrote."""
     init: Annotated[Path | None, _Path] = None
     """Initial weights of the first leg, such as those that ship; by default random ones."""
     minutes: float = 0.0
@@ -102,32 +112,27 @@ class FollowRecipe:
     """Show a traceback on failure."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command; exits with 0, 1 (failure) or 2 (bad usage)."""
-    options = tyro.extras.subcommand_cli_from_dict(
-        {"plot": Plot, "export": Export, "mirror": Mirror, "recipe": FollowRecipe},
-        prog="python -m adain_jax.training",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    actions: dict[type, Callable[[Any], None]] = {
-        Plot: _plot,
-        Export: _export,
-        Mirror: _mirror,
-        FollowRecipe: _follow,
-    }
-    run(lambda: actions[type(options)](options), debug=options.debug)
+def plot(options: Plot) -> None:
+    """Plots.
+
+    Raises:
+        UsageError: there is nothing to plot.
+    """
+    from adain_jax.training import run_dir
+
+    if not options.runs:
+        raise UsageError("give one or more run folders to plot")
+    run_dir.plot(options.runs, options.output)
+    print(f"curves in {options.output}, {written(options.output)}")
 
 
-def _plot(options: Plot) -> None:
-    from adain_jax.training.run_dir import plot
+def export(options: Export) -> None:
+    """Writes the weights.
 
-    plot(options.runs, options.output)
-    print(f"curves in {options.output}")
-
-
-def _export(options: Export) -> None:
-    from adain_jax.training.checkpoints import Checkpoints, export
+    Raises:
+        RunError: there is no run in the folder, or stylizing cannot use its decoder.
+    """
+    from adain_jax.training import checkpoints
     from adain_jax.training.config import Config
     from adain_jax.training.run_dir import RunError, recorded
     from adain_jax.training.step import initial_state
@@ -140,39 +145,43 @@ def _export(options: Export) -> None:
     except TypeError as error:
         raise RunError(f"config.json is not of this version ({error})", options.folder) from error
     if config.norm != "none" or config.transform != "adain":
-        raise RunError(f"{options.folder}: infer.py cannot use a decoder with other layers")
-    state, _ = Checkpoints(options.folder / "checkpoints").restore(
+        raise RunError(f"{options.folder}: stylize cannot use a decoder with other layers")
+    state, _ = checkpoints.Checkpoints(options.folder / "checkpoints").restore(
         initial_state(config, 1), options.step
     )
-    export(state, options.output, config, half=options.half)
-    print(f"weights of step {int(state.step)} in {options.output}")
+    checkpoints.export(state, options.output, config, half=options.half)
+    print(f"weights of step {int(state.step)} in {options.output}, {written(options.output)}")
 
 
-def _mirror(options: Mirror) -> None:
+def mirror(options: Mirror) -> None:
+    """Fits the decoder and writes it."""
     import numpy as np
 
     from adain_jax import weights
     from adain_jax.data.pipeline import Batches
     from adain_jax.data.sources import Pictures, open_source
-    from adain_jax.errors import UsageError
-    from adain_jax.training.closed_form_init import CROP, mirror
+    from adain_jax.training import closed_form_init
 
     if options.pictures < 2:
         raise UsageError("--pictures must be at least 2")
     path = options.encoder or weights.default_path("vgg19-encoder")
     encoder = weights.read(path, "vgg19-encoder")
     content, style = (
-        Pictures(open_source(spec, data_dir=options.data_dir), 2 * CROP)
+        Pictures(open_source(spec, data_dir=options.data_dir), 2 * closed_form_init.CROP)
         for spec in (options.content, options.style)
     )
-    half = options.pictures // 2
-    batch = next(Batches(content, style, batch_size=half, crop=CROP, seed=options.seed))
-    layers = mirror(encoder, np.concatenate([batch.content, batch.style]))
+    crop, half = closed_form_init.CROP, options.pictures // 2
+    batch = next(Batches(content, style, batch_size=half, crop=crop, seed=options.seed))
+    layers = closed_form_init.mirror(encoder, np.concatenate([batch.content, batch.style]))
     weights.write(options.output, layers, "vgg19-decoder")
-    print(f"begin with it: train.py --init {options.output}")
+    print(
+        f"decoder in {options.output}, {written(options.output)}; begin with it: "
+        f"adain train --init {options.output}"
+    )
 
 
-def _follow(options: FollowRecipe) -> None:
+def follow_recipe(options: FollowRecipe) -> None:
+    """Trains all legs."""
     from adain_jax.training.recipe import follow, read_recipe
 
     shared = {
@@ -189,8 +198,4 @@ def _follow(options: FollowRecipe) -> None:
         **shared,
     )
     if target:
-        print(f"weights in {target}")
-
-
-if __name__ == "__main__":
-    main()
+        print(f"weights in {target}, {written(target)}")

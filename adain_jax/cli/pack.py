@@ -1,13 +1,14 @@
-"""The command line: `python -m adain_jax.data pack SRC DST --size 512`."""
+"""`adain pack`: packs a folder of pictures into a data set for training."""
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from adain_jax.cli.command import run
+from adain_jax.cli.command import written
 from adain_jax.errors import UsageError
 
 
@@ -16,12 +17,14 @@ class Pack:
     """Pack a folder of pictures into a TFDS data set (ArrayRecord) for training.
 
     After an interruption, the same command resumes.
+
+    Example: adain pack photos packed/photos --size 512
     """
 
     source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="SRC")]
     """A folder of pictures, searched recursively."""
     target: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DST")]
-    """The folder of the data set to write, which train.py then reads."""
+    """The folder of the data set to write, which train then reads."""
     size: int = 512
     """Shorter side of the packed pictures, in pixels."""
     quality: int = 90
@@ -30,31 +33,19 @@ class Pack:
     """Show a traceback on failure."""
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Runs the command and exits.
-
-    The exit code is 0; 1 if some pictures could not be read or nothing was packed; 2 for bad usage.
-    """
-    options = tyro.extras.subcommand_cli_from_dict(
-        {"pack": Pack},
-        prog="python -m adain_jax.data",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff,),
-    )
-    run(lambda: _pack(options), debug=options.debug)
-
-
-def _pack(options: Pack) -> int:
+def pack(options: Pack) -> int:
+    """Packs, and says what was done; returns 1 if some pictures could not be read."""
     from adain_jax.data.pack import pack
 
     if options.size < 1 or not 1 <= options.quality <= 100:
         raise UsageError("--size must be at least 1 and --quality lie in 1 to 100")
+    start = time.monotonic()
     bad = pack(options.source, options.target, size=options.size, quality=options.quality)
     for message in bad.values():
         print(f"skipped: {message}", file=sys.stderr)
-    print(f"packed into {options.target}" + (f", {len(bad)} skipped" if bad else ""))
+    seconds = time.monotonic() - start
+    print(
+        f"packed into {options.target}: {written(options.target)} in {seconds:.1f} s"
+        + (f", {len(bad)} skipped" if bad else "")
+    )
     return 1 if bad else 0
-
-
-if __name__ == "__main__":
-    main()
