@@ -150,6 +150,11 @@ def test_slabs_take_about_as_many_bytes_as_they_may(monkeypatch):
     assert max(kept) <= 1250 + 2 * 120  # the first and the last have a halo on one side only
 
 
+def features_bytes(slabs):
+    height, width = slabs[0].shape
+    return len(slabs) * (height // STRIDE) * (width // STRIDE) * CHANNELS * 4
+
+
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("fit", [False, True])
 def test_features_that_do_not_fit_are_computed_again(stylizers, styles, fit, several, monkeypatch):
@@ -158,8 +163,7 @@ def test_features_that_do_not_fit_are_computed_again(stylizers, styles, fit, sev
         monkeypatch.setattr(memory, "SLAB_BYTES", 0)
     content = picture(420, 264)
     slabs = slabs_of(content)
-    height, width = slabs[0].shape
-    needed = len(slabs) * (height // STRIDE) * (width // STRIDE) * CHANNELS * 4
+    needed = features_bytes(slabs)
     monkeypatch.setattr(memory, "FEATURE_CACHE_BYTES", needed if fit else needed - 1)
     assert tiling._features_fit(slabs, tiled.params) == fit
     assert_same(tiled(content, styles[1]), whole(content, styles[1]))
@@ -323,11 +327,13 @@ def test_a_container_limits_what_is_free(tmp_path, monkeypatch):
     assert memory.free_host_memory() > of_the_machine / 2
 
 
-def test_features_wait_in_half_of_what_is_free_at_most(monkeypatch):
+def test_features_wait_in_half_of_what_is_free_at_most(stylizers, monkeypatch):
+    params = stylizers[1].params
     slabs = slabs_of(np.zeros((280, 264, 3), np.uint8))
-    for free, expected in ((1 << 33, (2, 1)), (1 << 21, (2,)), (1 << 10, ())):  # never the finest
+    needed = features_bytes(slabs)
+    for free, fit in ((2 * needed, True), (2 * needed - 2, False)):
         monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
-        assert tiling._cached_levels(NETWORKS["fast"], slabs, np.dtype("float32")) == expected
+        assert tiling._features_fit(slabs, params) == fit
 
 
 def test_the_smallest_whole_picture_stays_whole(stylizers):
