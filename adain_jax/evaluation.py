@@ -2,9 +2,12 @@
 
     adain evaluate --content DIR --style DIR --model fast
 
+`python -m adain_jax.evaluation` is the same.
+
 Pair i consists of the central squares of the i-th content and the i-th style by name.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,3 +189,9 @@ def evaluate(
         values = jitted(params, photograph[None], painting[None], result[None])
         measured.append(jax.device_get(values))
     return mean(measured) | {"pairs": len(measured)}
+
+
+if __name__ == "__main__":
+    from adain_jax.__main__ import main
+
+    main(["evaluate", *sys.argv[1:]])

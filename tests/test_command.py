@@ -75,3 +75,21 @@ def test_a_python_without_the_packages_is_told_what_to_do(script):
     assert result.stderr.count("\n") == 1
     assert "lacks tyro" in result.stderr
     assert ". .venv/bin/activate" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments", "shown"),
+    [
+        ("adain_jax", ["stylize"], "--style-file"),
+        ("adain_jax.dataset", [], "--format"),
+        ("adain_jax.evaluation", [], "--json"),
+        ("adain_jax.training", ["recipe"], "--smoke"),
+        ("adain_jax.data", ["pack"], "--quality"),
+    ],
+)
+def test_modules_are_commands_too(module, arguments, shown):
+    command = [sys.executable, "-m", module, *arguments, "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert shown in result.stdout
+    assert "Example: adain " in result.stdout
