@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from adain_jax.errors import AdainError
 from adain_jax.files import write_atomically
 
 if TYPE_CHECKING:  # so that the command's --help never waits for JAX
@@ -27,8 +28,8 @@ def export(
     Args:
         stylizer: the model.
         folder: where `MODEL-style.FORMAT` and `MODEL-painter.FORMAT` go; made where it is missing.
-        format: "onnx", for ONNX Runtime and others (needs the extra `export`), or "stablehlo", as
-            `jax.export` writes and reads it.
+        format: "onnx", for ONNX Runtime and others, or "stablehlo", as `jax.export` writes and reads
+            it.
         half: keep the weights in float16, in half the space; all is computed in float32 still.
         regions: number of masks that the painter takes; without masks 0. With masks it is called
             `MODEL-painter-N-regions.FORMAT`.
@@ -37,7 +38,7 @@ def export(
         The files, the style encoder first.
 
     Raises:
-        AdainError: the format is "onnx", which is not installed.
+        AdainError: what writes the format is not installed: it comes with the extra `export`.
         ValueError: there is no such format, or `regions` is negative.
         OSError: a file cannot be written.
     """
@@ -45,12 +46,17 @@ def export(
 
     if regions < 0:
         raise ValueError(f"regions must be at least 0, not {regions}")
-    if format == "onnx":
-        from adain_jax.export.onnx_programs import serialize
-    elif format == "stablehlo":
-        from adain_jax.export.stablehlo import serialize
-    else:
-        raise ValueError(f"format must be onnx or stablehlo, not {format}")
+    try:
+        if format == "onnx":
+            from adain_jax.export.onnx_programs import serialize
+        elif format == "stablehlo":
+            from adain_jax.export.stablehlo import serialize
+        else:
+            raise ValueError(f"format must be onnx or stablehlo, not {format}")
+    except ModuleNotFoundError as error:
+        raise AdainError(
+            f"{format} files need {error.name}: pip install 'adain-jax[export]'"
+        ) from error
     files = {
         Path(folder) / f"{stylizer.model}-{program.name}.{format}": serialize(
             program, stylizer, half=half

@@ -29,7 +29,7 @@ class Options:
     half: bool = False
     """Keep the weights in float16: half the size, and next to the same pictures."""
     regions: int = 0
-    """Have the painter take so many masks, and a style for each; 0 is one style for all of the picture."""
+    """Have the painter take so many masks, and a style for each; 0: one style for the whole picture."""
     network: _File = None
     """Weights of fast, instead of those that ship."""
     encoder: _File = None

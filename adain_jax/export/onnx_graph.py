@@ -57,6 +57,10 @@ class Graph:
         """A constant, int64 (n,)."""
         return self._constant(f"integers {values}", np.array(values, np.int64))
 
+    def integer(self, value: int) -> str:
+        """A constant, int64 ()."""
+        return self._constant(f"integer {value}", np.array(value, np.int64))
+
     def number(self, value: float) -> str:
         """A constant, float32 ()."""
         return self._constant(f"number {value}", np.array(value, np.float32))
@@ -104,18 +108,16 @@ class Graph:
         return self.op("Pad", x, pads, mode="edge")
 
     def mirror_to_multiple_of_8(self, x: str) -> str:
-        """`mirror_to_multiple_of_8`: also where there is too little to mirror, which ends at the edge."""
-        one, eight, zero = (self._constant(f"integer {i}", np.int64(i)) for i in (1, 8, 0))
+        """`mirror_to_multiple_of_8`; where there is too little to mirror, the edge goes on."""
+        zero, one, seven, eight = map(self.integer, (0, 1, 7, 8))
         for axis in (HEIGHT, WIDTH):
             length = self.op("Squeeze", self.op("Shape", x, start=axis, end=axis + 1))
-            up = self.op("Add", length, self._constant("integer 7", np.int64(7)))
-            rounded = self.op("Mul", self.op("Div", up, eight), eight)
-            position = self.op("Range", zero, rounded, one)
+            blocks = self.op("Div", self.op("Add", length, seven), eight)
+            position = self.op("Range", zero, self.op("Mul", blocks, eight), one)
             last = self.op("Sub", length, one)
             mirrored = self.op("Sub", self.op("Add", last, last), position)
-            x = self.op(
-                "Gather", x, self.op("Max", self.op("Min", position, mirrored), zero), axis=axis
-            )
+            source = self.op("Max", self.op("Min", position, mirrored), zero)
+            x = self.op("Gather", x, source, axis=axis)
         return x
 
     def _layer(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
@@ -137,6 +139,6 @@ class Graph:
         """One more row and column on each side."""
         return self.op("Pad", x, self.integers(0, 0, 1, 1, 0, 0, 1, 1), mode=mode)
 
-    def _constant(self, name: str, array: np.ndarray | np.generic) -> str:
-        self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+    def _constant(self, name: str, array: np.ndarray) -> str:
+        self._constants[name] = numpy_helper.from_array(array, name)
         return name

@@ -1,4 +1,4 @@
-"""The networks of `adain_jax.nn`, layer by layer, in ONNX; AdaIN between their halves is the same in all."""
+"""The networks of `adain_jax.nn` in ONNX, layer by layer, and AdaIN between their halves."""
 
 from collections.abc import Callable
 from typing import NamedTuple

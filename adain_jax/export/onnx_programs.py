@@ -1,15 +1,9 @@
-"""The programs in ONNX: one file with its weights, of any height and width, described by its metadata."""
-
-from adain_jax import __version__
-from adain_jax.errors import AdainError
-
-try:
-    from onnx import TensorProto, ValueInfoProto, checker, helper
-except ImportError:
-    raise AdainError("ONNX files need onnx: pip install 'adain-jax[export]'") from None
+"""The programs in ONNX, of any height and width: one file each, with its weights and metadata."""
 
 import numpy as np
+from onnx import TensorProto, ValueInfoProto, checker, helper
 
+from adain_jax import __version__
 from adain_jax.export.onnx_graph import HEIGHT, WIDTH, Graph
 from adain_jax.export.onnx_networks import NETWORKS, Statistics, encode_style, paint
 from adain_jax.export.programs import Program, Values

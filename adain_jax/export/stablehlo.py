@@ -3,6 +3,7 @@
 `jax.export.deserialize(data).call(content=..., mean=..., std=..., alpha=...)` runs one.
 """
 
+import flatbuffers  # noqa: F401  # what `jax.export` writes files with, which JAX does not require
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from adain_jax.export.programs import Program
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.nn import StyleNetwork, bind
 from adain_jax.nn.fast import round_up
-from adain_jax.style import Style
+from adain_jax.style import AnyArray, Style
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 
@@ -29,7 +30,7 @@ def serialize(program: Program, stylizer: Stylizer, *, half: bool) -> bytes:
         full = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(jnp.float32), stored)
         return bind(stylizer.network, full)
 
-    def encode_style(style: Array) -> dict[str, Array]:
+    def encode_style(style: Array) -> dict[str, AnyArray]:
         encoded = network().encode_style(*_framed(style))
         return {"mean": encoded.mean, "std": encoded.std}
 
