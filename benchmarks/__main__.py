@@ -7,7 +7,8 @@ Run it on an idle machine. On a GPU, for instance:
     python -m benchmarks inference --dtype bfloat16 --batches 1 8 32 --sides 256 512 1024 2048 \\
         --json docs/performance-gpu.json
 
-Training, data and video have their own: `python -m benchmarks.training`, `.data` and `.video`.
+Training, data, video and exported models have their own: `python -m benchmarks.training`, `.data`,
+`.video` and `.export`.
 """
 
 import argparse

@@ -37,7 +37,8 @@ def test_a_pure_style_at_full_strength_is_what_the_stylizer_gives(stylizer, styl
     results = augment(stylizer, alpha=(1, 1), mixed=1)(jax.random.key(0), PICTURES, styles)
     for picture, result in zip(PICTURES, results, strict=True):
         each = [stylizer(picture, styles[i]) for i in range(5)]
-        assert min(np.abs(one - result).max() for one in each) < 1e-5
+        # As between any two programs of the network, which add up in another order: see test_large.
+        assert min(np.abs(one - result).max() for one in each) < 2e-5
 
 
 def test_mixtures_are_convex(stylizer, styles):

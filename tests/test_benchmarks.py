@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import inference, large, training
+from benchmarks import export, inference, large, training
 
 
 @pytest.mark.parametrize("model", ["fast", "vgg19"])
@@ -16,6 +16,12 @@ def test_inference_case(model):
 def test_large_case(monkeypatch):
     monkeypatch.setattr(large, "UNIT", 64)
     assert large.run_case("fast", 96, "auto")["ratio"] > 0
+
+
+def test_exported_case(tmp_path):
+    times = export.measure(export.runtimes("fast", tmp_path, threads=2), side=24, repeats=1)
+    assert {"Stylizer", "ONNX Runtime"} <= set(times)
+    assert all(wall > 0 for wall, _ in times.values())
 
 
 def test_flop_of_vgg19_by_hand():

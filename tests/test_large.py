@@ -247,11 +247,11 @@ def test_tiles_shrink_when_memory_is_exhausted(stylizers, styles, monkeypatch, c
     content = picture(300, 310)
     real, sides = tiling._encode, []
 
-    def exhausted(network, params, slabs, cached):
+    def exhausted(network, params, slabs, **options):
         sides.append(slabs[0].tile_size)
         if sides[-1] > MIN_TILE_SIZE:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return real(network, params, slabs, cached)
+        return real(network, params, slabs, **options)
 
     monkeypatch.setattr(tiling, "_encode", exhausted)
     with caplog.at_level(logging.WARNING):

@@ -82,6 +82,7 @@ class Stylizer:
     Attributes:
         batch_size: how many pictures a device stylizes at a time; larger batches are split.
         devices: those that share a batch; tiles and single pictures are computed on the first.
+        model: its name.
         network: the network's class, for `bind` of `adain_jax.nn` and for `adain_jax.augment`.
         params: its parameters, on JAX's default device.
     """
@@ -135,7 +136,7 @@ class Stylizer:
         )
         self._placed = Devices(self.devices, self.params)
         self._tile = tile
-        self._model = model
+        self.model = model
         self._style_encoder = params.get("encoder", params)
         fixed = shapes == "fixed"
         self._content_buckets = FixedBuckets() if fixed else Buckets(CONTENT_SHAPES)
@@ -195,7 +196,7 @@ class Stylizer:
         digest = hashlib.sha256()
         for leaf in jax.tree.leaves(dict(self._style_encoder)):
             digest.update(np.asarray(leaf, np.float32).tobytes())
-        return f"{self._model}-{digest.hexdigest()[:8]}"
+        return f"{self.model}-{digest.hexdigest()[:8]}"
 
     def encode_style(self, pictures: Pictures) -> Style:
         """Encodes the styles of pictures.

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float
 
 from adain_jax.nn.cpu import winograd
@@ -71,7 +72,7 @@ class UpsampleConv(ReflectConv):
         """The convolution of the upsampled map; `size` is the size before upsampling."""
         kernel, bias = self.kernel[...], self.bias[...]
         x = pad(x.astype(kernel.dtype), size, mode="edge")
-        return _interleave(convolve(x, _phase_kernel(kernel))) + bias
+        return _interleave(convolve(x, phase_kernel(kernel))) + bias
 
 
 def max_pool(x: Features, size: ValidSize | None = None) -> Float[Array, "n (h+1)//2 (w+1)//2 c"]:
@@ -94,19 +95,22 @@ def convolve(
     """Convolution without padding.
 
     On CPU, wide 3x3 kernels in float32 go by `winograd` where that pays; on small maps the rounding of
-    its products would depend on the batch. The others go by `conv_row_strips`.
+    its products would depend on the batch. The others go by `conv_row_strips`. Maps of a size that only
+    an exported program will know are convolved plainly: both ways choose by the size.
     """
 
     def plain(x: Array, kernel: Array) -> Array:
         return conv_nhwc(x, kernel, ((0, 0), (0, 0)))
 
+    if any(map(is_symbolic_dim, x.shape)):
+        return plain(x, kernel)
     wide = kernel.shape[:2] == (3, 3) and kernel[0, 0].size > 64 * 64 and x.shape[2] > 24
     pays = wide and kernel.dtype == jnp.float32
     on_cpu = winograd.convolve if pays else conv_row_strips
     return lax.platform_dependent(x, kernel, cpu=on_cpu, default=plain)
 
 
-def _phase_kernel(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "2 2 ci 4*co"]:
+def phase_kernel(kernel: Float[Array, "3 3 ci co"]) -> Float[Array, "2 2 ci 4*co"]:
     """The 2x2 kernels of the output phases (even/odd row, even/odd column), side by side."""
 
     def fold(k: Array, axis: int) -> list[Array]:

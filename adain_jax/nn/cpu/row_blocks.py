@@ -8,6 +8,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.export import is_symbolic_dim
 from jaxtyping import Array, Float
 
 from adain_jax.nn.valid_size import Features, Resized, ValidSize
@@ -33,11 +34,13 @@ def map_row_blocks(
         f: gives a map of a map, of the same resolution or another. Counted in rows of the coarser of
             the two, a row of the result depends on those up to one beyond its own.
         x: float (n, h, w, c).
-        size: valid sizes; None computes all at once, as for maps that would give few blocks.
+        size: valid sizes; None computes all at once, as for maps that would give few blocks, or whose
+            height only an exported program will know.
         every: how many rows of x are one of the coarser map; h is a multiple.
     """
     whole = x.shape[1] // every
-    if size is None or whole <= 4 * BLOCK_ROWS or jax.default_backend() != "cpu":
+    few = is_symbolic_dim(whole) or whole <= 4 * BLOCK_ROWS
+    if size is None or few or jax.default_backend() != "cpu":
         return f(x, size)
     rows = -(-whole // -(-whole // BLOCK_ROWS))  # of every block: as alike as they can be
     extent = 1 + rows + 1

@@ -1,0 +1,74 @@
+"""The command line: `python -m adain_jax.export --model fast --format onnx --output DIR`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from adain_jax.cli.command import parse, refuse_urls, run
+from adain_jax.errors import UsageError
+
+_File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write a model as two files that other runtimes run: MODEL-style and MODEL-painter.
+
+    The first makes a style's statistics of a picture of any size, the second paints a picture of any
+    size in that style. docs/export.md shows how to use them.
+    """
+
+    output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
+    """The folder for the files."""
+    model: Literal["fast", "vgg19"] = "fast"
+    """The network."""
+    format: Literal["onnx", "stablehlo"] = "onnx"
+    """onnx, for ONNX Runtime and others; stablehlo, for jax.export."""
+    half: bool = False
+    """Keep the weights in float16: half the size, and next to the same pictures."""
+    regions: int = 0
+    """Have the painter take so many masks, and a style for each; 0: one style for the whole picture."""
+    network: _File = None
+    """Weights of fast, instead of those that ship."""
+    encoder: _File = None
+    """Weights of the encoder of vgg19, instead of those that convert_vgg.py wrote."""
+    decoder: _File = None
+    """Weights of the decoder of vgg19, instead of those that ship."""
+    debug: bool = False
+    """Show a traceback on failure."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command; exits with 0, 1 (the model cannot be exported) or 2 (bad usage)."""
+    options = parse(Options, "python -m adain_jax.export", arguments)
+    run(lambda: _export(options), debug=options.debug)
+
+
+def _export(options: Options) -> None:
+    refuse_urls(options)
+    if options.regions < 0:
+        raise UsageError("--regions must be at least 0")
+    from adain_jax.export import export
+    from adain_jax.inference.stylizer import Stylizer
+    from adain_jax.models import check_files
+
+    weights = {name: getattr(options, name) for name in ("network", "encoder", "decoder")}
+    try:
+        check_files(options.model, weights)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    stylizer = Stylizer.load(options.model, **weights)
+    for path in export(
+        stylizer,
+        options.output,
+        format=options.format,
+        half=options.half,
+        regions=options.regions,
+    ):
+        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
