@@ -786,7 +786,8 @@ def test_bad_clips_fail_with_one_line_and_the_rest_is_done(folder, run):
     contents = [*bad, "whole.mkv"]
     code, out, err = run("--content", *contents, *WAVES, "--output", "out", "--format", "mp4")
     assert code == 1
-    assert out.startswith("1 stylized")
+    assert out.startswith("out/whole_stylized_waves.mp4: 1 result in ")
+    assert f"{len(bad)} results failed, {len(bad)} inputs cannot be used" in out
     lines = err.splitlines()
     assert len(lines) == len(bad)
     for name, reason in bad.items():
