@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.command import parse, refuse_urls, run
+from adain_jax.cli.command import parse, refuse_urls, run, written
 from adain_jax.errors import UsageError
 
 _File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
@@ -67,7 +67,7 @@ def _export(options: Options) -> None:
         half=options.half,
         regions=options.regions,
     ):
-        print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+        print(f"{path}: {written(path)}")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from adain_jax.export.onnx_graph import HEIGHT, WIDTH, Graph
+from adain_jax.nn.fast import SLOPE
 from adain_jax.nn.network import STRIDE
 from adain_jax.nn.vgg19 import BLOCKS
 from adain_jax.style import EPSILON
@@ -139,7 +140,7 @@ def _residual(graph: Graph, block: str, x: str) -> str:
 
 
 def _activate(graph: Graph, x: str) -> str:
-    return graph.op("LeakyRelu", x, alpha=0.1)
+    return graph.op("LeakyRelu", x, alpha=SLOPE)
 
 
 def _encode_vgg19(graph: Graph, x: str) -> str:

@@ -36,7 +36,7 @@ from adain_jax.inference.tile_grid import (
     spans,
 )
 from adain_jax.nn import bind
-from adain_jax.nn.network import CHANNELS, STRIDE, FeatureMap
+from adain_jax.nn.network import CHANNELS, STRIDE, FeatureMap, features_size
 from adain_jax.nn.valid_size import Features
 from adain_jax.progress import note_part
 from adain_jax.style import AnyArray, Style, merge_statistics, statistics
@@ -282,7 +282,7 @@ def _decode_slab(
         if features is None:
             encoded = model.encode(to_float(picture), size)
         else:
-            encoded = FeatureMap(features, -(-size // STRIDE))
+            encoded = FeatureMap(features, features_size(size))
         pictures = model.stylize(encoded, style, alpha, model.regions(masks, size), content_style)
         return from_float(pictures, picture.dtype), None
 

@@ -17,10 +17,13 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from adain_jax.nn.layers import PointwiseConv, ReflectConv, UpsampleConv
-from adain_jax.nn.network import FeatureMap, StyleNetwork
+from adain_jax.nn.network import StyleNetwork
 from adain_jax.nn.valid_size import Features, ValidSize, gather
 
 T = TypeVar("T", int, Array)
+
+SLOPE = 0.1
+"""Of the rectifiers below 0."""
 
 
 class Residual(nnx.Module):
@@ -98,9 +101,11 @@ class FastNetwork(StyleNetwork):
         self.encoder = FastEncoder(rngs=rngs)
         self.decoder = FastDecoder(rngs=rngs)
 
-    def feature_map(self, pictures: Features, size: ValidSize | None) -> FeatureMap:
+    def features(
+        self, pictures: Features, size: ValidSize | None
+    ) -> Float[Array, "n h//8 w//8 512"]:
         """The stand-in for relu4_1; h and w are multiples of 8."""
-        return FeatureMap(self.encoder(pictures, size), None if size is None else size // 8)
+        return self.encoder(pictures, size)
 
     def pad_to_stride(
         self, x: Features, size: ValidSize | None
@@ -111,7 +116,7 @@ class FastNetwork(StyleNetwork):
 
 def activate(x: Features) -> Features:
     """Leaky, as plain rectifiers die: one bad batch of the style loss silences them for good."""
-    return jax.nn.leaky_relu(x, 0.1)
+    return jax.nn.leaky_relu(x, SLOPE)
 
 
 def space_to_depth(x: Features) -> Float[Array, "n h//2 w//2 4*c"]:

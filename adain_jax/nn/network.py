@@ -37,10 +37,15 @@ class FeatureMap(NamedTuple):
         return None if self.size is None else valid_mask(self.features, self.size)
 
 
+def features_size(size: ValidSize | None) -> ValidSize | None:
+    """The valid sizes of the features of pictures of these sizes."""
+    return None if size is None else -(-size // STRIDE)
+
+
 class StyleNetwork(nnx.Module):
     """AdaIN between an encoder and a decoder, on features like relu4_1. For inference and training.
 
-    Networks differ in `feature_map` and in their decoder, which looks at neighborhoods only: all
+    Networks differ in `features` and in their decoder, which looks at neighborhoods only: all
     statistics are of the encoder's features.
     """
 
@@ -54,14 +59,14 @@ class StyleNetwork(nnx.Module):
     decoder: Callable[[Features, ValidSize | None], Features]
     """From features to pictures, h and w rounded up to multiples of 8; not clipped."""
 
-    def feature_map(self, pictures: Features, size: ValidSize | None) -> FeatureMap:
+    def features(self, pictures: Features, size: ValidSize | None) -> Float[Array, "n _ _ 512"]:
         """The features that AdaIN works on, of pictures as `pad_to_stride` gives them."""
         raise NotImplementedError
 
     def pad_to_stride(
         self, x: Features, size: ValidSize | None
     ) -> tuple[Float[Array, "n _ _ c"], ValidSize | None]:
-        """Pictures, or masks, as `feature_map` takes them, and their valid sizes then."""
+        """Pictures, or masks, as `features` takes them, and their valid sizes then."""
         return x, size
 
     def encode(self, pictures: Features, size: ValidSize | None = None) -> FeatureMap:
@@ -71,7 +76,8 @@ class StyleNetwork(nnx.Module):
             pictures: float (n, h, w, 3) in [0, 1]; with `size`, h and w are multiples of 8.
             size: valid sizes, see `adain_jax.nn.valid_size`.
         """
-        return self.feature_map(*self.pad_to_stride(pictures, size))
+        pictures, size = self.pad_to_stride(pictures, size)
+        return FeatureMap(self.features(pictures, size), features_size(size))
 
     def encode_style(self, pictures: Features, size: ValidSize | None = None) -> Style:
         """Statistics (n, c) of the pictures' features. The arguments are those of `encode`."""

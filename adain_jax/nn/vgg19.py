@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from adain_jax.nn.cpu.row_blocks import map_row_blocks
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
-from adain_jax.nn.network import STRIDE, FeatureMap, StyleNetwork
+from adain_jax.nn.network import StyleNetwork
 from adain_jax.nn.valid_size import Features, Resized, ValidSize, double, halve
 
 BLOCKS = (
@@ -155,7 +155,6 @@ class VGG19Network(StyleNetwork):
         self.encoder = VGG19Encoder(rngs=rngs)
         self.decoder = Decoder(rngs=rngs)
 
-    def feature_map(self, pictures: Features, size: ValidSize | None) -> FeatureMap:
+    def features(self, pictures: Features, size: ValidSize | None) -> Float[Array, "n _ _ 512"]:
         """relu4_1."""
-        small = None if size is None else -(-size // STRIDE)
-        return FeatureMap(self.encoder.relu4_1(pictures, size), small)
+        return self.encoder.relu4_1(pictures, size)
