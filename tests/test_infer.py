@@ -15,7 +15,8 @@ from test_images import bad_files
 
 from adain_jax import Stylizer
 from adain_jax.cli import infer, pictures
-from adain_jax.images import read_picture, save_picture
+from adain_jax.cli.infer_options import Options, stroke_size
+from adain_jax.images import read_picture, read_pixels, save_picture
 from adain_jax.inference import compilation_cache
 
 ROOT = Path(__file__).parent.parent
@@ -140,6 +141,36 @@ def test_globs_and_content_size(folder, run):
     )
     assert code == 0
     assert read_picture("out/trip/b_stylized_wave.jpg").shape == (16, 16, 3)
+
+
+def test_pictures_keep_their_size_and_strokes_have_theirs(folder, run, random_weights):
+    draw(Path("large.png"), (64, 90))
+    both = (
+        "--content",
+        "large.png",
+        "content/a.png",
+        "--style",
+        "style/wave.png",
+        "--stroke-size",
+        "30",
+    )
+    assert run(*both, "--output", "out")[0] == 0
+    stylizer = Stylizer.load("vgg19", **random_weights)
+    for name in ("large.png", "content/a.png"):
+        photo, painting = read_pixels(name), read_pixels("style/wave.png")
+        expected = stylizer(photo, painting, stroke_size=30)
+        written = read_pixels(f"out/{Path(name).stem}_stylized_wave.png")
+        np.testing.assert_allclose(written, expected, rtol=0, atol=1)
+
+
+def test_the_size_of_strokes_by_default():
+    def chosen(**options):
+        return stroke_size(Options(**options))
+
+    assert chosen() == 512
+    assert chosen(content_size=1024) is None  # as large as the result asked for
+    assert chosen(content_size=1024, stroke_size=512) == 512
+    assert chosen(stroke_size=0) is None
 
 
 def test_globs_in_folders_with_special_characters(folder, run):

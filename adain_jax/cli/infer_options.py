@@ -85,8 +85,11 @@ class Options:
     is encoded; luminance: take only the luminance from the result."""
 
     content_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
-    """Shorter side of the contents in pixels; 0 keeps their size. By default 512 for pictures and 0 for
-    clips."""
+    """Shorter side of the results in pixels; by default, or with 0, that of the contents."""
+    stroke_size: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None
+    """For pictures: strokes are as large as in a picture with this shorter side, and larger results are
+    painted from coarse to fine. 0 paints at the size of the result. The default is 512, or 0 if
+    --content-size is given."""
     style_size: int = 512
     """Shorter side of the style pictures in pixels; 0 keeps their size."""
     crop: bool = False
@@ -150,6 +153,13 @@ def is_for_clips(options: Options) -> bool:
         or suffix in VIDEO_SUFFIXES
         or (suffix == ".gif" and animated)
     )
+
+
+def stroke_size(options: Options) -> int | None:
+    """The shorter side in pixels at which strokes are painted; None if it is that of the result."""
+    if options.stroke_size is None and options.content_size is None:
+        return 512
+    return options.stroke_size or None
 
 
 def check(options: Options) -> None:
@@ -225,7 +235,7 @@ def _check_weights(options: Options) -> None:
 
 
 def _check_numbers(options: Options) -> None:
-    for name in ("content_size", "style_size", "random_styles", "seed"):
+    for name in ("content_size", "stroke_size", "style_size", "random_styles", "seed"):
         if (getattr(options, name) or 0) < 0:
             raise UsageError(f"{flag(name)} must be at least 0")
     if not options.alpha or not all(map(math.isfinite, options.alpha)):
@@ -244,7 +254,7 @@ def _check_numbers(options: Options) -> None:
 
 
 def _check_for_clips(options: Options) -> None:
-    for name in ("mask", "crop", "grid"):
+    for name in ("mask", "crop", "grid", "stroke_size"):
         if getattr(options, name):
             raise UsageError(f"{flag(name)} is for pictures, not for clips")
     if options.preserve_color == "coral":

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from adain_jax.cli.grid import Grid
-from adain_jax.cli.infer_options import Options
+from adain_jax.cli.infer_options import Options, stroke_size
 from adain_jax.cli.jobs import Job, Source, expand, make_jobs, own_suffix, without_results
 from adain_jax.cli.report import Report
 from adain_jax.cli.styles import Styles
@@ -44,10 +44,11 @@ class PictureRun:
         found = expand(options.content, output=options.output)
         self._contents = report.found(found, report.contents)
         self._reading: dict[str, Any] = {
-            "size": 512 if options.content_size is None else options.content_size,
+            "size": options.content_size or 0,
             "crop": options.crop,
             "max_pixels": options.max_pixels,
         }
+        self._stroke_size = stroke_size(options)
 
     def make_jobs(self, styles: list[Source]) -> list[Job]:
         """Returns all jobs of this run.
@@ -130,7 +131,7 @@ class PictureRun:
                     self._report.result(job, "failed", "a style could not be read")
         if needed:
             self._check_room(needed)
-        stylizer.plan(sizes)
+        stylizer.plan(sizes, self._stroke_size)
         return ready
 
     def _check_room(self, needed: int) -> None:
@@ -172,7 +173,14 @@ class PictureRun:
         colors = pixels[..., :3]
         style = styles.for_job(job, colors, stylizer)
         masks = [read_mask(path, colors.shape[:2], **self._reading) for path in self._options.mask]
-        return make_request((job, pixels), colors, style, job.alpha, masks=masks or None)
+        return make_request(
+            (job, pixels),
+            colors,
+            style,
+            job.alpha,
+            masks=masks or None,
+            stroke_size=self._stroke_size,
+        )
 
     def _finish(self, request: JobRequest, result: Pixels, grid: Grid | None) -> Pixels:
         """A result with its content's colors and transparency, where the options keep them."""

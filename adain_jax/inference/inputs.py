@@ -56,11 +56,18 @@ class Request(Generic[K]):
         key: anything by which the caller recognizes the result.
         content: float32 in [0, 1] or uint8 (h, w, 3).
         inputs: how to stylize it.
+        stroke_size: see `Stylizer.__call__`.
     """
 
     key: K
     content: np.ndarray
     inputs: StyleInputs
+    stroke_size: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """The memory of the content, and of the one that it is made from."""
+        return self.content.nbytes + (self.key.nbytes if isinstance(self.key, Request) else 0)
 
 
 def make_request(
@@ -70,20 +77,21 @@ def make_request(
     alpha: float = 1.0,
     *,
     masks: Sequence[Float[AnyArray, "h w"]] | None = None,
+    stroke_size: int | None = None,
 ) -> Request[K]:
     """Makes a request for one picture.
 
     Args:
         key: anything by which the caller recognizes the result.
         content: float in [0, 1] or uint8 (h, w, 3).
-        style, alpha, masks: see `Stylizer.__call__`.
+        style, alpha, masks, stroke_size: see `Stylizer.__call__`.
 
     Raises:
         ValueError: the content is not a picture, or content, style and masks do not fit together.
     """
     contents = check_pictures([content], "content")
     (inputs,) = match_inputs(contents, style, alpha, masks, None)
-    return Request(key, contents[0], inputs)
+    return Request(key, contents[0], inputs, stroke_size)
 
 
 def size_of(picture: np.ndarray) -> Size:

@@ -28,6 +28,7 @@ from adain_jax.inference.inputs import (
     size_of,
 )
 from adain_jax.inference.stream import dispatch_ahead, group
+from adain_jax.inference.strokes import coarse_to_fine, pass_sizes
 from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
 from adain_jax.models import check_files, read_params
 from adain_jax.nn.fast import FastNetwork
@@ -259,6 +260,7 @@ class Stylizer:
         *,
         masks: Masks | None = ...,
         content_style: Style | None = ...,
+        stroke_size: int | None = ...,
     ) -> jax.Array: ...
     @overload
     def __call__(
@@ -269,6 +271,7 @@ class Stylizer:
         *,
         masks: Masks | None = ...,
         content_style: Style | None = ...,
+        stroke_size: int | None = ...,
     ) -> np.ndarray: ...
     @overload
     def __call__(
@@ -279,6 +282,7 @@ class Stylizer:
         *,
         masks: Masks | None = ...,
         content_style: Style | None = ...,
+        stroke_size: int | None = ...,
     ) -> list[np.ndarray]: ...
     def __call__(
         self,
@@ -288,6 +292,7 @@ class Stylizer:
         *,
         masks: Masks | None = None,
         content_style: Style | None = None,
+        stroke_size: int | None = None,
     ) -> AnyArray | list[np.ndarray]:
         """Stylizes one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any sizes.
 
@@ -301,6 +306,10 @@ class Stylizer:
                 the picture's size; they may be soft. Pixels of no region stay unstylized.
             content_style: statistics to use instead of the contents' own, as `encode_style` returns
                 them: for video, for example, those of several frames. With masks, one per region.
+            stroke_size: the shorter side in pixels of the picture that strokes are meant for. A larger
+                content is painted from coarse to fine, with strokes as large as at this size (see
+                `adain_jax.inference.strokes`). None paints it at once, with strokes of the same number
+                of pixels whatever the size.
 
         Returns:
             The same kind as `contents`; each picture has exactly the size of its content. Results
@@ -310,8 +319,9 @@ class Stylizer:
             always in memory.
 
         Raises:
-            ValueError: there is no content or no style, something is not a picture, or the numbers
-                of contents, styles, strengths and masks do not fit together.
+            ValueError: there is no content or no style, something is not a picture, the numbers of
+                contents, styles, strengths and masks do not fit together, or `stroke_size` is below 1
+                or given with `content_style` or an encoded content, which are of one size.
             NoRoomError: the temporary folder has no room for such a result.
         """
         pictures = contents.picture if isinstance(contents, Content) else contents
@@ -319,10 +329,19 @@ class Stylizer:
         if not isinstance(style, Style):
             style = self.encode_style(style)
         inputs = match_inputs(checked, style, alpha, masks, content_style)
+        if stroke_size is not None and stroke_size < 1:
+            raise ValueError(f"stroke_size must be at least 1, not {stroke_size}")
+        if stroke_size and (content_style is not None or isinstance(contents, Content)):
+            raise ValueError(
+                "stroke_size needs pictures, without content_style: those are of one size"
+            )
         if isinstance(contents, Content) and contents.encoded is not None:
             return self._stylize_encoded(contents, inputs[0])
-        self.plan(size_of(picture) for picture in checked)
-        requests = (Request(i, *each) for i, each in enumerate(zip(checked, inputs, strict=True)))
+        self.plan((size_of(picture) for picture in checked), stroke_size)
+        requests = (
+            Request(i, *each, stroke_size)
+            for i, each in enumerate(zip(checked, inputs, strict=True))
+        )
         by_index = {request.key: result for request, result in self._results(requests)}
         results = [by_index[i] for i in range(len(checked))]
         if isinstance(pictures, Sequence):
@@ -348,18 +367,30 @@ class Stylizer:
         """
         return self._results(requests, memory.UNBATCHED_BYTES)
 
-    def plan(self, sizes: Iterable[Size]) -> None:
-        """Chooses padded shapes for contents of these (height, width), before the first one."""
-        self._content_buckets.plan(size for size in sizes if not self._tile_size(size))
+    def plan(self, sizes: Iterable[Size], stroke_size: int | None = None) -> None:
+        """Chooses padded shapes for contents of these (height, width), before the first one.
+
+        Args:
+            sizes: heights and widths in pixels.
+            stroke_size: see `__call__`.
+        """
+        passes = (each for size in sizes for each in pass_sizes(size, stroke_size))
+        self._content_buckets.plan(size for size in passes if not self._tile_size(size))
 
     def _results(
         self, requests: Iterable[Request[K]], max_waiting_bytes: float = math.inf
+    ) -> Iterator[tuple[Request[K], np.ndarray]]:
+        stylize = partial(self._stylize_as_they_are, max_waiting_bytes=max_waiting_bytes)
+        return coarse_to_fine(requests, stylize)
+
+    def _stylize_as_they_are(
+        self, requests: Iterable[Request[K]], max_waiting_bytes: float
     ) -> Iterator[tuple[Request[K], np.ndarray]]:
         batches = group(
             requests,
             key=self._program_of_request,
             limit=self._batch_limit,
-            nbytes=lambda request: request.content.nbytes,
+            nbytes=lambda request: request.nbytes,
             max_bytes=max_waiting_bytes,
         )
         for (_, batch), results in dispatch_ahead(
