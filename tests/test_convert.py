@@ -690,7 +690,7 @@ def test_reading_our_files_is_strict(tmp_path, decoder):
     with pytest.raises(WeightsError, match=r"conv4_1\.kernel is missing.*shape \(3, 3\), not"):
         weights.read(path, "vgg19-decoder")
     path.write_bytes(b"\x80\x02rubbish")
-    with pytest.raises(WeightsError, match=r"run `python convert_vgg\.py"):
+    with pytest.raises(WeightsError, match="run `adain convert "):
         weights.read(path, "vgg19-decoder")
 
 
