@@ -522,7 +522,7 @@ def test_recipes_say_what_is_wrong_with_them(tmp_path):
         read_recipe("none")
     for text, message in (
         ("model = ", "Invalid"),
-        ('model = "vgg16"', "needs model = vgg19 or fast"),
+        ('model = "vgg16"', "needs model = fast or vgg19"),
         ('model = "fast"\n[[legs]]\nstep = 1', "leg 1: no such option: step"),
     ):
         (tmp_path / "r.toml").write_text(text)
