@@ -48,7 +48,7 @@ def find_motion(before: Bytes, after: Bytes) -> Motion | None:
     here = _positions(height, width)
     origin = cv2.transform(here, camera)
     difference = _difference(before, after, origin)
-    inside = np.float32(1)
+    inside: np.ndarray = np.ones((height, width), np.float32)
     if min(height, width) >= SMALLEST:
         back, forth = _flow(*grays[::-1]), _flow(*grays)
         by_flow = here + back
