@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ class ClipRun:
     """One run of `infer.py` on clips. Each clip is stylized from its first frame to its last.
 
     Raises:
-        UsageError: PyAV is not installed.
+        UsageError: PyAV, or for --stabilize OpenCV, is not installed.
     """
 
     def __init__(self, options: Options, report: Report):
@@ -36,6 +37,8 @@ class ClipRun:
             import av  # noqa: F401
         except ModuleNotFoundError:
             raise UsageError("videos need PyAV: pip install 'adain-jax[video]'") from None
+        if options.stabilize and not find_spec("cv2"):
+            raise UsageError("--stabilize needs OpenCV: pip install 'adain-jax[video]'")
         self._options = options
         self._report = report
         suffixes = VIDEO_SUFFIXES | {".gif"}
