@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
+from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -33,12 +33,13 @@ class ClipRun:
     """
 
     def __init__(self, options: Options, report: Report):
-        try:
-            import av  # noqa: F401
-        except ModuleNotFoundError:
-            raise UsageError("videos need PyAV: pip install 'adain-jax[video]'") from None
-        if options.stabilize and not find_spec("cv2"):
-            raise UsageError("--stabilize needs OpenCV: pip install 'adain-jax[video]'")
+        needs = {"videos need PyAV": "av", "--stabilize needs OpenCV": "cv2"}
+        for who, module in needs.items():
+            try:
+                if module == "av" or options.stabilize:
+                    import_module(module)
+            except ModuleNotFoundError:
+                raise UsageError(f"{who}: pip install 'adain-jax[video]'") from None
         self._options = options
         self._report = report
         suffixes = VIDEO_SUFFIXES | {".gif"}
