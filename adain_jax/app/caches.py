@@ -1,9 +1,11 @@
-"""Caches of results and of encoded contents, bounded in size."""
+"""Caches of results and of encoded contents, bounded in bytes."""
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from weakref import WeakKeyDictionary
+
+import jax
 
 from adain_jax.app.request import RenderRequest, RenderResult
 from adain_jax.inference.stylizer import Content
@@ -34,18 +36,26 @@ class ResultCache:
 
 
 class ContentCache:
-    """Keeps the encoded contents of the last `users` users: one each, because they are large."""
+    """Keeps the encoded contents of the last users, one each, with at most `limit` bytes in total.
 
-    def __init__(self, users: int):
-        self._users = users
+    They go with their users.
+    """
+
+    def __init__(self, limit: int):
+        self.limit = limit
         self._contents: WeakKeyDictionary[object, tuple[Hashable, Content]] = WeakKeyDictionary()
 
     def get(self, user: object, key: Hashable, encode: Callable[[], Content]) -> Content:
         """Returns the user's content if its key is still `key`; otherwise encodes a new one."""
         known = self._contents.pop(user, None)
         if known is None or known[0] != key:
+            known = None  # the old one goes before the new one comes
             known = key, encode()
         self._contents[user] = known
-        while len(self._contents) > self._users:
+        while sum(_bytes(content) for _, content in self._contents.values()) > self.limit:
             self._contents.pop(next(iter(self._contents.keys())))
         return known[1]
+
+
+def _bytes(content: Content) -> int:
+    return sum(leaf.nbytes for leaf in jax.tree.leaves((content.picture, content.encoded)))
