@@ -9,6 +9,7 @@ from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from adain_jax.app.address import Address, Mode
 from adain_jax.app.gallery import MAX_OWN, Gallery
+from adain_jax.app.limiter import BusyError
 from adain_jax.app.request import MAX_STYLES, SIZES, Color
 from adain_jax.app.uploads import Upload, decode_upload
 from adain_jax.app.widgets import escape, picture_picker
@@ -161,4 +162,6 @@ def take_uploads(
                 use(decode_upload(file.name, file.getvalue(), mask=mask))
         except PictureError as error:
             gallery.problems.append(str(error))
+        except BusyError:
+            gallery.problems.append("Very many people are painting just now. Please upload again.")
     st.rerun()
