@@ -40,7 +40,9 @@ from websockets.typing import Subprotocol
 ROOT = Path(__file__).parent.parent
 PROTOCOL = Subprotocol("streamlit")
 SIZES = ("Small, 256 px", "Medium, 512 px", "Large, 768 px", "Very large, 1024 px")
-SECONDS_TO_SETTLE = 240  # Streamlit keeps what a person had for two minutes
+SECONDS_TO_SETTLE = (
+    150  # the server forgets what it kept one to two minutes after the last painting
+)
 
 
 def photograph(seed: int) -> bytes:

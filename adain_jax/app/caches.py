@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import jax
 
-from adain_jax.app.request import RenderRequest, RenderResult
+from adain_jax.app.request import RenderResult
 from adain_jax.inference.stylizer import Content
 
 
@@ -16,23 +16,28 @@ class ResultCache:
 
     def __init__(self, limit: int):
         self.limit = limit
-        self._results: OrderedDict[RenderRequest, RenderResult] = OrderedDict()
+        self._results: OrderedDict[Hashable, RenderResult] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, request: RenderRequest) -> RenderResult | None:
+    def get(self, key: Hashable) -> RenderResult | None:
         """Returns the result if it is cached, otherwise None."""
         with self._lock:
-            if request in self._results:
-                self._results.move_to_end(request)
-            return self._results.get(request)
+            if key in self._results:
+                self._results.move_to_end(key)
+            return self._results.get(key)
 
-    def put(self, request: RenderRequest, result: RenderResult) -> RenderResult:
+    def put(self, key: Hashable, result: RenderResult) -> RenderResult:
         """Adds a result and drops the least recently used beyond the limit; returns the result."""
         with self._lock:
-            self._results[request] = result
+            self._results[key] = result
             while sum(one.pixels.nbytes for one in self._results.values()) > self.limit:
                 self._results.popitem(last=False)
         return result
+
+    def clear(self) -> None:
+        """Drops all results."""
+        with self._lock:
+            self._results.clear()
 
 
 class ContentCache:
@@ -55,6 +60,10 @@ class ContentCache:
         while sum(_bytes(content) for _, content in self._contents.values()) > self.limit:
             self._contents.pop(next(iter(self._contents.keys())))
         return known[1]
+
+    def clear(self) -> None:
+        """Drops all contents."""
+        self._contents.clear()
 
 
 def _bytes(content: Content) -> int:

@@ -1,8 +1,10 @@
 """Renders requests, independently of the page."""
 
+import gc
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -11,7 +13,7 @@ import numpy as np
 from adain_jax import Stylizer, mix
 from adain_jax.app.caches import ContentCache, ResultCache
 from adain_jax.app.compilation import watch_compilation
-from adain_jax.app.limiter import Limiter, OnWait
+from adain_jax.app.limiter import BusyError, Limiter, OnWait
 from adain_jax.app.memory import give_back
 from adain_jax.app.request import SIZES, STYLE_SIZE, RenderRequest, RenderResult
 from adain_jax.app.uploads import MAX_SIDE, Upload
@@ -28,15 +30,25 @@ class SharedState:
     Attributes:
         limiter: lets one picture at a time be decoded or computed. More at a time would not be
             faster, and memory stays bounded.
-        results: the results of examples in example styles.
+        results: results; of a user's own pictures, for this user alone.
         contents: the users' encoded contents.
+        used: set whenever something is rendered.
         ready: set once the server has compiled what its first visitor needs.
     """
 
     limiter: Limiter = field(default_factory=lambda: Limiter(slots=1, waiting=40))
     results: ResultCache = field(default_factory=lambda: ResultCache(64 << 20))
     contents: ContentCache = field(default_factory=lambda: ContentCache(128 << 20))
+    used: threading.Event = field(default_factory=threading.Event)
     ready: threading.Event = field(default_factory=threading.Event)
+
+    def forget(self) -> None:
+        """Drops all that can be computed again, and gives its memory back to the system."""
+        with suppress(BusyError), self.limiter.slot(lambda ahead: None):
+            self.results.clear()
+            self.contents.clear()
+            gc.collect()
+            give_back()
 
 
 class Renderer:
@@ -50,7 +62,7 @@ class Renderer:
     def __init__(self, load: Callable[[Model], Stylizer], shared: SharedState):
         self._load = load
         self._shared = shared
-        self._results = ResultCache(16 << 20)
+        self._owner = object()
         self._style = lru_cache(maxsize=32)(self._encode_style)
 
     def render(
@@ -68,15 +80,17 @@ class Renderer:
             PictureError: a picture is damaged.
             WeightsError: the model's weights cannot be read.
         """
-        results = self._results if request.private else self._shared.results
-        if result := results.get(request):
+        self._shared.used.set()
+        results = self._shared.results
+        key = self._owner if request.private else None, request
+        if result := results.get(key):
             return result
         with self._shared.limiter.slot(on_wait):
             # A user ahead in the queue may have made the same request.
-            if result := results.get(request):
+            if result := results.get(key):
                 return result
             try:
-                return results.put(request, self._render(request, on_compile))
+                return results.put(key, self._render(request, on_compile))
             finally:
                 give_back()
 

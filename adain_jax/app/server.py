@@ -1,6 +1,7 @@
-"""What the page's server does once: loading networks, and compiling before the first visitor comes."""
+"""What the page's server does by itself: compiling before visitors come, forgetting when they go."""
 
 import threading
+import time
 from functools import cache
 
 from adain_jax import Stylizer
@@ -12,17 +13,18 @@ from adain_jax.weights import Model
 
 # One of each orientation, since either needs programs of its own.
 FIRST_PHOTOGRAPHS = ("cat", "astronaut")
+IDLE_SECONDS = 60.0
 
 
 @cache
 def shared_state() -> SharedState:
     """The state that all users of this server share, which gets ready from the first call on."""
     shared = SharedState()
-    threading.Thread(target=_get_ready, args=(shared,), daemon=True).start()
+    threading.Thread(target=_look_after, args=(shared,), daemon=True).start()
     return shared
 
 
-def _get_ready(shared: SharedState) -> None:
+def _look_after(shared: SharedState) -> None:
     try:
         enable_compilation_cache()
         renderer = Renderer(stylizer, shared)
@@ -31,6 +33,12 @@ def _get_ready(shared: SharedState) -> None:
             renderer.render(RenderRequest(content, (marbling,)), lambda _: None, lambda: None)
     finally:
         shared.ready.set()
+    while True:  # once nobody paints any more, what was kept for them is forgotten
+        time.sleep(IDLE_SECONDS)
+        if shared.used.is_set():
+            shared.used.clear()
+        else:
+            shared.forget()
 
 
 _loading = threading.Lock()
