@@ -35,7 +35,7 @@ from adain_jax.app import page as page_module
 from adain_jax.app.address import Address, parse_address
 from adain_jax.app.caches import ResultCache
 from adain_jax.app.compilation import watch_compilation
-from adain_jax.app.gallery import MAX_OWN, Gallery
+from adain_jax.app.gallery import MAX_OWN, Gallery, examples
 from adain_jax.app.limiter import BusyError, Limiter
 from adain_jax.app.regions import (
     MAX_POINTS,
@@ -44,7 +44,7 @@ from adain_jax.app.regions import (
     Stroke,
     parse_strokes,
 )
-from adain_jax.app.renderer import SharedState, load_stylizer
+from adain_jax.app.renderer import Renderer, SharedState, load_stylizer
 from adain_jax.app.request import SIZES, RenderRequest, RenderResult
 from adain_jax.app.uploads import MAX_BYTES, MAX_SIDE, Upload, decode_upload
 
@@ -536,6 +536,34 @@ def style(stylizer: Stylizer, name: str) -> Style:
 
 def rounded(picture: np.ndarray) -> np.ndarray:
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def test_results_are_kept_for_whom_they_are_and_forgotten(stylizer: Stylizer) -> None:
+    painted: list[str] = []
+
+    def load(model: str) -> Stylizer:  # is asked for whatever is computed
+        painted.append(model)
+        return stylizer
+
+    shared = SharedState()
+    first, second = Renderer(load, shared), Renderer(load, shared)
+    own = RenderRequest(upload(), (upload(1),), size=256)
+
+    def render(renderer: Renderer, computed: bool, request: RenderRequest = own) -> np.ndarray:
+        painted.clear()
+        result = renderer.render(request, lambda ahead: None, lambda: None)
+        assert bool(painted) == computed
+        return result.pixels
+
+    pixels = render(first, True)
+    assert render(first, False) is pixels
+    np.testing.assert_array_equal(render(second, True), pixels)
+    example = replace(own, content=examples("content")[1], styles=(examples("style")[0],))
+    render(first, True, example)
+    render(second, False, example)
+    shared.forget()
+    render(first, True)
+    render(second, True, example)
 
 
 class TestPage:
