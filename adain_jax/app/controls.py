@@ -1,23 +1,19 @@
 """The controls of the page: picking pictures, mixing styles, settings."""
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any
 
 import streamlit as st
-from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from adain_jax.app.address import Address, Mode
-from adain_jax.app.gallery import MAX_OWN, Gallery
-from adain_jax.app.limiter import BusyError
+from adain_jax.app.gallery import Gallery
 from adain_jax.app.request import MAX_STYLES, SIZES, Color
-from adain_jax.app.uploads import Upload, decode_upload
+from adain_jax.app.upload_controls import Slot, forget_problems, uploader
+from adain_jax.app.uploads import Upload
 from adain_jax.app.widgets import escape, picture_picker
-from adain_jax.images import PictureError
 from adain_jax.models import is_available
 from adain_jax.weights import Model
 
-TYPES = "image"
 MODES: dict[Mode, str] = {"one": "One", "mix": "A mix", "regions": "By region"}
 COLORS: dict[Color, str] = {
     "none": "The style's",
@@ -26,8 +22,6 @@ COLORS: dict[Color, str] = {
 }
 SIZE_NAMES = dict(zip(SIZES, ("Small", "Medium", "Large", "Very large"), strict=True))
 MODELS: dict[Model, str] = {"fast": "Fast", "vgg19": "The paper's (VGG19)"}
-
-Slot = Callable[[], AbstractContextManager[None]]  # waits for a slot of the limiter
 
 
 def start_from(address: Address) -> None:
@@ -48,7 +42,7 @@ def pick_content(slot: Slot) -> Upload:
     st.subheader("Photograph", anchor=False)
     gallery: Gallery = st.session_state.photographs
     _picker("photographs", gallery)
-    _uploader(gallery, "photograph", slot, camera=True)
+    uploader(gallery, "photograph", slot, camera=True)
     return gallery.one
 
 
@@ -65,7 +59,7 @@ def pick_styles(slot: Slot) -> tuple[Upload, ...]:
         label_visibility="collapsed",
     )
     _picker("styles", gallery, _together)
-    _uploader(gallery, "style", slot, _together)
+    uploader(gallery, "style", slot, _together)
     styles = tuple(gallery.picked(_together()))
     if _together() and len(styles) == 1:
         st.info(f"Pick two to {MAX_STYLES} styles.", icon=":material/touch_app:")
@@ -106,62 +100,10 @@ def _together() -> bool:
     return st.session_state.mode != "one"
 
 
-def _apart() -> bool:
-    return False
-
-
-def _forget_problems() -> None:
-    for gallery in (st.session_state.photographs, st.session_state.styles):
-        gallery.problems = []
-
-
-def _picker(label: str, gallery: Gallery, together: Callable[[], bool] = _apart) -> None:
+def _picker(label: str, gallery: Gallery, together: Callable[[], bool] = lambda: False) -> None:
     def pick(digest: str) -> None:
-        _forget_problems()
+        forget_problems()
         # Asked again as a click arrives: the page may not have been redrawn yet.
         gallery.pick(digest, together())
 
     picture_picker(label, gallery.pictures, gallery.picked(together()), pick)
-
-
-def _uploader(
-    gallery: Gallery,
-    what: str,
-    slot: Slot,
-    together: Callable[[], bool] = _apart,
-    camera: bool = False,
-) -> None:
-    """Adds pictures from the user's files or camera to a gallery."""
-    # Each upload gives the widgets new keys, and Streamlit then drops the files of the old ones.
-    key = f"{what}-{gallery.uploads}"
-    files = st.file_uploader(
-        f"Your own {what}", TYPES, accept_multiple_files=True, key=key, label_visibility="collapsed"
-    )
-    if camera and st.toggle("Use the camera", key=f"{key}-camera"):
-        shot = st.camera_input("Camera", key=f"{key}-shot", label_visibility="collapsed")
-        files = [*files, shot] if shot else files
-    if files:
-        take_uploads(files, gallery, slot, lambda upload: gallery.add(upload, together()))
-    for problem in gallery.problems:
-        st.error(escape(problem))
-
-
-def take_uploads(
-    files: Sequence[UploadedFile],
-    gallery: Gallery,
-    slot: Slot,
-    use: Callable[[Upload], None],
-    mask: bool = False,
-) -> NoReturn:
-    """Hands files to `use` once they are checked, and draws the page anew; old errors go."""
-    gallery.uploads += 1
-    _forget_problems()
-    for file in files[:MAX_OWN]:
-        try:
-            with slot():
-                use(decode_upload(file.name, file.getvalue(), mask=mask))
-        except PictureError as error:
-            gallery.problems.append(str(error))
-        except BusyError:
-            gallery.problems.append("Very many people are painting just now. Please upload again.")
-    st.rerun()

@@ -20,15 +20,15 @@ from adain_jax.app.controls import (
 from adain_jax.app.limiter import BusyError
 from adain_jax.app.region_controls import kept_strokes, pick_regions
 from adain_jax.app.renderer import Renderer
-from adain_jax.app.request import SIZES, RenderRequest, RenderResult
+from adain_jax.app.request import RenderRequest
+from adain_jax.app.result_view import facts, show_downloads, show_strengths
 from adain_jax.app.server import shared_state, stylizer
 from adain_jax.app.uploads import MAX_BYTES, MAX_PIXELS
-from adain_jax.app.widgets import escape, show_address, strength_picker, viewer
+from adain_jax.app.widgets import escape, show_address, viewer
 from adain_jax.images import PictureError, encode_picture
 from adain_jax.weights import WeightsError
 
 PAPER = "https://arxiv.org/abs/1703.06868"
-STRENGTHS = (0, 25, 50, 75, 100)
 
 
 def main() -> None:
@@ -59,15 +59,17 @@ def main() -> None:
         show_address(_address(request).pairs(), KEYS)
         renderer: Renderer = st.session_state.setdefault("renderer", Renderer(stylizer, shared))
         rendered = renderer.render(request, waiting, partial(_say_compiling, line))
-        line.caption(_facts(request, rendered))
+        line.caption(facts(request, rendered))
         with downloads:
-            _downloads(request, rendered)
+            show_downloads(request, rendered)
         with picture:  # last, so that the downloads never lag behind the picture
             photograph = request.content.jpeg(request.size)
             painting = encode_picture(rendered.pixels, "JPEG", quality=90)
             viewer(photograph, painting, rendered.pixels.shape[:2])
         with strip:
-            _all_strengths(renderer, request)
+            above = st.empty()
+            show_strengths(renderer, request, partial(_say, above, shared.ready.is_set))
+            above.empty()
     except BusyError:
         line.warning("Very many people are painting just now. Please try again in a minute.")
         below.button("Try again")
@@ -153,50 +155,6 @@ def _say(line: DeltaGenerator, is_ready: Callable[[], bool], ahead: int) -> None
 
 def _say_compiling(line: DeltaGenerator) -> None:
     line.status("Compiling for pictures like this, once ...", type="compact")
-
-
-def _facts(request: RenderRequest, rendered: RenderResult) -> str:
-    height, width = rendered.pixels.shape[:2]
-    painted = f"{width} x {height} pixels ({width * height / 1e6:.1f} megapixels)"
-    text = f"{painted}, painted in {rendered.seconds:.2f} s"
-    if request.content.megapixels > width * height / 1e6:
-        text += f" from {request.content.megapixels:.1f} megapixels"
-    return text
-
-
-def _downloads(request: RenderRequest, rendered: RenderResult) -> None:
-    name = "_".join([request.content.stem, "in", *(style.stem for style in request.styles)])
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for suffix, format_ in (("png", "PNG"), ("jpg", "JPEG")):
-            encode: Callable[[], bytes] = partial(encode_picture, rendered.pixels, format_)
-            st.download_button(
-                f"Download {format_}",
-                encode,  # called only when it is clicked
-                f"{name}.{suffix}",
-                f"image/{format_.lower()}",
-                on_click="ignore",
-                icon=":material/download:",
-            )
-        st.toggle("All strengths", key="all_strengths")
-
-
-def _all_strengths(renderer: Renderer, request: RenderRequest) -> None:
-    """Shows small results with several strengths to click, if the user asks for them."""
-    if not st.session_state.all_strengths:
-        return
-    with st.container(key="strip"):
-        line = st.empty()
-        paintings = {}
-        for strength in STRENGTHS:
-            small = replace(request, alpha=strength / 100, size=SIZES[0])
-            rendered = renderer.render(small, partial(_say, line, lambda: True), lambda: None)
-            paintings[strength] = encode_picture(rendered.pixels, "JPEG", quality=80)
-        line.empty()
-        strength_picker(paintings, st.session_state.strength, _set_strength)
-
-
-def _set_strength(strength: int) -> None:
-    st.session_state.strength = strength
 
 
 if __name__ == "__main__":  # as Streamlit runs it for `adain app`

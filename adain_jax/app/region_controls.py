@@ -5,9 +5,9 @@ from typing import Any
 
 import streamlit as st
 
-from adain_jax.app.controls import TYPES, Slot, take_uploads
 from adain_jax.app.gallery import Gallery
 from adain_jax.app.regions import BrushedRegions, MaskedRegions, parse_strokes
+from adain_jax.app.upload_controls import TYPES, Slot, take_uploads
 from adain_jax.app.uploads import Upload
 from adain_jax.app.widgets import brush, escape
 
