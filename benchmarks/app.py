@@ -154,21 +154,26 @@ def visit(page: Page, files: dict[str, bytes], rng: random.Random) -> Iterator[s
             yield page.run()
 
 
+def make_files(seed: int) -> dict[str, bytes]:
+    """What people upload: photographs, and what must be refused."""
+    files = {f"{n} of 12 megapixels": photograph(seed + n) for n in range(4)}
+    files["damaged"] = files["0 of 12 megapixels"][:200_000]
+    files["too many pixels"] = flat(9000, 8000)
+    files["too many bytes"] = bytes(24_000_000)
+    return files
+
+
 def people(
-    address: str, options: argparse.Namespace, seed: int, until: float
+    address: str, model: str, files: dict[str, bytes], seed: int, until: float
 ) -> tuple[Counter[str], list[float]]:
     """One person after another until the time is over: what they were told, and the seconds of it."""
     rng = random.Random(seed)
     names = [path.stem.replace("_", "+") for path in (ROOT / "examples/style").glob("*.jpg")]
-    files = {f"{n} of 12 megapixels": photograph(seed + n) for n in range(2)}
-    files["damaged"] = files["0 of 12 megapixels"][:200_000]
-    files["too many pixels"] = flat(9000, 8000)
-    files["too many bytes"] = bytes(24_000_000)
     stream = f"{address.replace('http', 'ws')}/_stcore/stream"
     told: Counter[str] = Counter()
     seconds = []
     while time.monotonic() < until:
-        query = f"model={options.model}&style={rng.choice(names)}"
+        query = f"model={model}&style={rng.choice(names)}"
         start = time.monotonic()
         with connect(stream, max_size=None, open_timeout=600, subprotocols=[PROTOCOL]) as one:
             for answer in visit(Page(one, address, query), files, rng):
@@ -220,9 +225,12 @@ def main() -> None:
         try:
             memory = Memory(psutil.Process(server.pid))
             memory.start()
+            files = make_files(options.seed)
             until = time.monotonic() + 60 * options.minutes
-            seeds = range(1000 * options.seed, 1000 * (options.seed + options.users), 1000)
-            work = [pool.submit(people, address, options, seed, until) for seed in seeds]
+            work = [
+                pool.submit(people, address, options.model, files, options.seed + n, until)
+                for n in range(options.users)
+            ]
             told: Counter[str] = Counter()
             seconds: list[float] = []
             for one in work:
