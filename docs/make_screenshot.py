@@ -13,7 +13,7 @@ PORT = 8599
 
 
 def main() -> None:
-    """Starts the page, shows a painting, half over its photograph, in all strengths, and takes its picture."""
+    """Starts the page, compares a painting with its photograph, and takes the page's picture."""
     command = [*COMMAND, "--server.port", str(PORT), "--server.address", "127.0.0.1"]
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server,
