@@ -13,7 +13,7 @@ PORT = 8599
 
 
 def main() -> None:
-    """Starts the page, shows a photograph in two styles and all strengths, and takes its picture."""
+    """Starts the page, compares a painting with its photograph, and takes the page's picture."""
     command = [*COMMAND, "--server.port", str(PORT), "--server.address", "127.0.0.1"]
     with (
         subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as server,
@@ -25,13 +25,14 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 850})
         page.set_default_timeout(120_000)
-        page.goto(f"http://127.0.0.1:{PORT}")
+        page.goto(f"http://127.0.0.1:{PORT}/?style=swirls")
         page.get_by_role("img", name="Painting").wait_for()
-        page.get_by_role("button", name="swirls").click()
-        page.get_by_text("Show all strengths").click()
-        page.get_by_role("img", name="75%").wait_for()
+        page.get_by_text("All strengths").click()
+        page.get_by_role("button", name="75 %").wait_for()
+        page.get_by_role("slider", name="Photograph before painting").fill("35")
         page.locator("[data-test-script-state=notRunning]").wait_for()
         page.mouse.move(0, 0)
+        page.evaluate("document.activeElement.shadowRoot?.activeElement?.blur()")
         page.wait_for_timeout(500)  # for what fades in
         page.screenshot(path=ROOT / "docs/page.jpg", type="jpeg", quality=80)
         browser.close()

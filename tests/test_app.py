@@ -1,7 +1,10 @@
 """The web page: its parts one by one, and all of it in a real browser."""
 
+import base64
 import io
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -12,8 +15,9 @@ import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -28,8 +32,10 @@ pytest.importorskip("streamlit", reason="the web page needs the extra `app`")
 from streamlit.testing.v1 import AppTest
 
 from adain_jax.app import page as page_module
+from adain_jax.app.address import Address, parse_address
 from adain_jax.app.caches import ResultCache
-from adain_jax.app.gallery import MAX_OWN, Gallery
+from adain_jax.app.compilation import watch_compilation
+from adain_jax.app.gallery import MAX_OWN, Gallery, examples
 from adain_jax.app.limiter import BusyError, Limiter
 from adain_jax.app.regions import (
     MAX_POINTS,
@@ -38,13 +44,12 @@ from adain_jax.app.regions import (
     Stroke,
     parse_strokes,
 )
-from adain_jax.app.renderer import SharedState, load_stylizer
+from adain_jax.app.renderer import Renderer, SharedState, load_stylizer
 from adain_jax.app.request import SIZES, RenderRequest, RenderResult
 from adain_jax.app.uploads import MAX_BYTES, MAX_SIDE, Upload, decode_upload
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-    from websockets.sync.connection import Connection
+    from playwright.sync_api import Browser, Locator, Page
 
 ROOT = Path(__file__).parent.parent
 STYLES = ROOT / "examples/style"
@@ -88,7 +93,7 @@ def test_pixels_are_counted_before_they_are_decoded() -> None:
     side = (30_000).to_bytes(4, "big")
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", side + side + bytes([8, 2, 0, 0, 0]))
     bomb += chunk(b"IDAT", zlib.compress(bytes(90_000))) + chunk(b"IEND", b"")
-    with pytest.raises(PictureError, match="30000 x 30000 pixels are more than") as error:
+    with pytest.raises(PictureError, match="30000 x 30000 pixels, 900 megapixels") as error:
         decode_upload("bomb.png", bomb)
     assert "--" not in str(error.value)  # no advice for the command line
 
@@ -98,25 +103,115 @@ def test_long_pictures_are_shrunk() -> None:
     assert max(picture.shape) == MAX_SIDE
 
 
+def test_a_photograph_of_a_telephone_is_kept_small() -> None:
+    one = decode_upload("phone.png", png(2400, 1600))
+    assert one.megapixels == pytest.approx(3.84)
+    with Image.open(io.BytesIO(one.data)) as kept:
+        assert kept.size == (MAX_SIDE, 1024)
+    as_brought = np.asarray(Image.open(io.BytesIO(png(2400, 1600))).resize((768, 512)), np.float32)
+    assert np.abs(255 * one.read(512) - as_brought).mean() < 1
+    mask = decode_upload("mask.png", png(2400, 1600), mask=True)
+    assert Image.open(io.BytesIO(mask.data)).format == "PNG"  # without loss
+
+
 def test_a_gallery_keeps_the_last_few_and_always_has_one_picked() -> None:
     gallery = Gallery.of("style", "waves")
-    assert [one.stem for one in gallery.picked] == ["waves"]
+    assert [one.stem for one in gallery.picked()] == ["waves"]
     own = [upload(seed) for seed in range(MAX_OWN + 2)]
     for one in own:
         gallery.add(one)
     assert gallery.own == own[:1:-1]
-    assert gallery.picked == own[-1:]
+    assert gallery.picked() == gallery.picked(together=True) == own[-1:]
     gallery.pick("nothing")
-    assert gallery.picked == own[-1:]
+    assert gallery.picked() == own[-1:]
 
-    mosaic, waves = (one for one in gallery.examples if one.stem in ("mosaic", "waves"))
-    gallery.pick(mosaic.digest, 2)
-    assert gallery.picked == [own[-1], mosaic]
-    gallery.pick(waves.digest, 2)
-    assert gallery.picked == [mosaic, waves]
-    gallery.pick(mosaic.digest, 2)
-    gallery.pick(waves.digest, 2)
-    assert gallery.picked == [waves]
+    mosaic, waves, *others = (
+        next(one for one in gallery.examples if one.stem == name)
+        for name in ("mosaic", "waves", "points", "swirls")
+    )
+    for one in (mosaic, waves, mosaic, mosaic):
+        gallery.pick(one.digest, together=True)
+    assert gallery.picked(together=True) == [own[-1], waves, mosaic]
+    gallery.pick(others[0].digest)  # by itself: those together are kept
+    assert gallery.picked() == others[:1]
+    assert gallery.picked(together=True) == [own[-1], waves, mosaic]
+    gallery.pick(others[0].digest, together=True)
+    four = gallery.picked(together=True)
+    gallery.pick(others[1].digest, together=True)
+    assert gallery.problems == ["At most 4 styles at once: leave one out by clicking it."]
+    gallery.add(own[0], together=True)
+    assert len(gallery.problems) == 2
+    assert gallery.picked(together=True) == four
+    for one in own[: MAX_OWN + 1]:
+        gallery.add(one)  # the first of the four is among the oldest and goes
+    assert gallery.picked(together=True) == four[1:]
+
+
+# The address
+
+
+def test_an_address_is_read_as_it_was_written() -> None:
+    address = Address(
+        "coffee",
+        ("stained glass", "waves"),
+        "mix",
+        (50, 0),
+        0,
+        "coral",
+        256,
+        "fast",
+        ((2, 0.14, [0.7, 1]),),
+    )
+    query: dict[str, list[str]] = {}
+    for key, value in address.pairs():
+        query.setdefault(key, []).append(value)
+    assert query["region"] == ["2-140-700-1000"]
+    assert parse_address(query) == (address, [])
+    assert (Address().pairs(), parse_address({})) == ([], (Address(), []))
+    long = replace(address, strokes=((2, 0.1, [0.123] * 2000),))
+    assert "region" not in dict(long.pairs())
+
+
+def test_an_address_is_not_trusted() -> None:
+    hostile = {
+        "photo": ["../../etc/passwd"],
+        "style": ["waves", "waves", "<b>", "mosaic", "points", "swirls", "charcoal"],
+        "mode": ["__class__"],
+        "share": ["1e999", "50"],
+        "strength": ["nan"],
+        "color": [""],
+        "size": ["99999999999999999999"],
+        "model": ["vgg19.safetensors"],
+        "region": ["1", "2-1-1", "9" * 3000, "2-100-" + "1-1-" * 2000, "2-100-٣-1", "9-9999-1-1"],
+    }
+    address, unused = parse_address(hostile)
+    styles = ("waves", "mosaic", "points", "swirls")
+    assert address == Address(styles=styles, strokes=address.strokes)
+    assert [parse_strokes(list(address.strokes), 4).strokes] == [(Stroke(4, 1, ((0.001, 0.001),)),)]
+    assert [one.split("=")[0] for one in unused].count("region") == 5
+    assert "strength=nan" in unused
+    assert {one.split("=")[0] for one in unused} == set(hostile)
+    assert max(map(len, unused)) < 50
+
+
+# The time of a painting
+
+
+def test_compilation_is_told_apart() -> None:
+    import jax
+
+    inner = jax.jit(lambda x: x * 2)
+    function = jax.jit(lambda x: inner(x).sum() + inner(x + 1).max())
+    said: list[None] = []
+    for compiles in (True, False):
+        start = time.perf_counter()
+        with watch_compilation(lambda: said.append(None)) as seconds:
+            function(np.ones((7, 5), np.float32)).block_until_ready()
+        took = time.perf_counter() - start
+        assert 0 <= seconds() <= took
+        assert (seconds() > took / 2) == compiles
+        assert bool(said) == compiles
+        said.clear()
 
 
 # Requests
@@ -275,13 +370,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = free.getsockname()[1]
     address = f"http://127.0.0.1:{port}"
     folder = tmp_path_factory.mktemp("server")
-    options = ["--server.port", str(port), "--server.headless", "true"]
-    options += ["--server.address", "127.0.0.1"]
+    settings = {
+        "STREAMLIT_SERVER_HEADLESS": "true",
+        "STREAMLIT_SERVER_ADDRESS": "127.0.0.1",
+        "ADAIN_JAX_DATA": str(folder),
+        "TMPDIR": str(folder),
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
+    }
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "streamlit", "run", "app.py", *options],
+            [sys.executable, "-m", "adain_jax", "app", "--port", str(port)],
             cwd=ROOT,
-            env={**os.environ, "ADAIN_JAX_DATA": str(folder), "TMPDIR": str(folder)},
+            env={**os.environ, **settings},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -293,6 +393,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                     break
             except OSError:
                 time.sleep(0.1)
+        with Client(address) as first:
+            assert first.run()
+        assert any("just started" in said for said in first.said)
         yield address
         assert process.poll() is None, (folder / "log").read_text()
         assert "Traceback" not in (folder / "log").read_text()
@@ -342,11 +445,9 @@ class Visit:
 
     def changed(self, before: str) -> str:
         """Waits for another painting."""
-        self.page.wait_for_function(
-            "before => ![...document.images].some(image => image.getAttribute('src') === before)",
-            arg=before,
-        )
-        self.painting.wait_for()
+        from playwright.sync_api import expect
+
+        expect(self.painting).not_to_have_attribute("src", before, timeout=1000 * HANGING)
         return self.source()
 
     def choose(self, name: str, option: str) -> None:
@@ -366,6 +467,10 @@ class Visit:
     def pick(self, name: str) -> None:
         """Clicks a thumbnail."""
         self.page.get_by_role("button", name=name, exact=True).click()
+
+    def at(self, query: str) -> None:
+        """Waits until the page's address ends so, or with more."""
+        self.page.wait_for_url(lambda url: query in url)
 
     def move(self, slider: str) -> None:
         """Moves a slider one step to the left."""
@@ -390,14 +495,27 @@ class Visit:
             return np.asarray(image)
 
 
+def box(what: "Locator") -> dict[str, float]:
+    """Where something is in the window: x, y, width and height."""
+    found = what.bounding_box()
+    assert found
+    return dict(found)
+
+
+def center(what: "Locator") -> tuple[float, float]:
+    at = box(what)
+    return at["x"] + at["width"] / 2, at["y"] + at["height"] / 2
+
+
 @pytest.fixture
 def visit(server: str, browser: "Browser") -> Iterator[Callable[..., Visit]]:
     """Opens the page, for somebody of their own each time."""
     contexts = []
 
-    def visit(width: int = 1280, height: int = 900) -> Visit:
-        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
-        return Visit(contexts[-1].new_page(), server)
+    def visit(width: int = 1280, height: int = 900, query: str = "", **options: Any) -> Visit:
+        size = {"width": width, "height": height}
+        contexts.append(browser.new_context(viewport=size, **options))
+        return Visit(contexts[-1].new_page(), server + query)
 
     yield visit
     for context in contexts:
@@ -418,6 +536,34 @@ def style(stylizer: Stylizer, name: str) -> Style:
 
 def rounded(picture: np.ndarray) -> np.ndarray:
     return (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def test_results_are_kept_for_whom_they_are_and_forgotten(stylizer: Stylizer) -> None:
+    painted: list[str] = []
+
+    def load(model: str) -> Stylizer:  # is asked for whatever is computed
+        painted.append(model)
+        return stylizer
+
+    shared = SharedState()
+    first, second = Renderer(load, shared), Renderer(load, shared)
+    own = RenderRequest(upload(), (upload(1),), size=256)
+
+    def render(renderer: Renderer, computed: bool, request: RenderRequest = own) -> np.ndarray:
+        painted.clear()
+        result = renderer.render(request, lambda ahead: None, lambda: None)
+        assert bool(painted) == computed
+        return result.pixels
+
+    pixels = render(first, True)
+    assert render(first, False) is pixels
+    np.testing.assert_array_equal(render(second, True), pixels)
+    example = replace(own, content=examples("content")[1], styles=(examples("style")[0],))
+    render(first, True, example)
+    render(second, False, example)
+    shared.forget()
+    render(first, True)
+    render(second, True, example)
 
 
 class TestPage:
@@ -462,9 +608,16 @@ class TestPage:
         assert inside.mean() > 0.5
         np.testing.assert_allclose(blue[0][inside], blue[1][inside], atol=2)
 
-        one.page.get_by_text("Show all strengths").click()
-        for name in ("0%", "25%", "50%", "75%", "100%"):
-            one.page.get_by_role("img", name=name, exact=True).wait_for()
+        one.page.get_by_text("All strengths").click()
+        strip = one.page.get_by_role("group", name="strengths").get_by_role("button")
+        strip.nth(4).wait_for()
+        assert one.gallery("strengths") == ["0 %", "25 %", "50 %", "75 %", "100 %"]
+        one.change(strip.nth(2).click)
+        one.settle()
+        assert strip.nth(2).get_attribute("aria-pressed") == "true"
+        assert one.page.get_by_role("slider", name="Strength").input_value() == "50"
+        one.at("style=marbling&style=waves&mode=mix&share=50&share=49&strength=50&color=luminance")
+        assert "photo" not in one.page.url  # the user's own is nobody else's business
 
     def test_regions_by_brush_and_by_mask(
         self, visit: Callable[..., Visit], stylizer: Stylizer, tmp_path: Path
@@ -477,17 +630,23 @@ class TestPage:
         canvas.wait_for()
         one.settle()
         bare = one.source()
-        box = canvas.bounding_box()
-        assert box
         mouse = one.page.mouse
 
         def stroke() -> None:
-            mouse.move(box["x"] + 0.7 * box["width"], box["y"] + 0.1 * box["height"])
+            canvas.scroll_into_view_if_needed()
+            at = box(canvas)
+            mouse.move(at["x"] + 0.7 * at["width"], at["y"] + 0.1 * at["height"])
             mouse.down()
-            mouse.move(box["x"] + 0.8 * box["width"], box["y"] + 0.9 * box["height"], steps=5)
+            mouse.move(at["x"] + 0.8 * at["width"], at["y"] + 0.9 * at["height"], steps=5)
             mouse.up()
 
         brushed = one.change(stroke)
+        one.change(lambda: one.combine("A mix"))
+        one.change(lambda: one.combine("One"))
+        assert one.change(lambda: one.combine("By region")) == brushed
+        again = visit(query=one.page.url[one.page.url.index("/?") :])
+        assert again.source() == brushed
+        one.settle()
         assert one.change(one.page.get_by_role("button", name="Undo").click) == bare
         assert one.change(stroke) == brushed
         assert one.change(one.page.get_by_role("button", name="Clear").click) == bare
@@ -503,6 +662,24 @@ class TestPage:
         styles = Style.stack([style(stylizer, "marbling"), style(stylizer, "waves")])
         expected = rounded(stylizer(content, styles, masks=[1 - second, second]))
         np.testing.assert_array_equal(one.download(), expected)
+        masked = one.source()
+        one.change(lambda: one.combine("One"))
+        assert one.change(lambda: one.combine("By region")) == masked
+
+        one.bring(png(300, 300)[:-500], "torn.png", place=2)
+        one.page.get_by_text("torn.png: damaged picture").wait_for()
+        for name in ("swirls", "points", "woodcut"):
+            one.settle()
+            one.pick(name)
+        one.page.get_by_text("At most 4 styles at once").wait_for()
+        assert one.page.get_by_text("damaged picture").count() == 0
+        pressed = one.page.get_by_role("group", name="styles").locator("[aria-pressed=true]")
+        assert [each.get_attribute("title") for each in pressed.all()] == [
+            "marbling",
+            "points",
+            "swirls",
+            "waves",
+        ]
 
     def test_a_broken_upload_is_reported_and_the_page_goes_on(
         self, visit: Callable[..., Visit]
@@ -513,7 +690,25 @@ class TestPage:
         assert one.gallery("photographs") == ["astronaut", "cat", "coffee", "rocket"]
         one.change(lambda: one.pick("coffee"))
         one.page.get_by_text("damaged picture").wait_for(state="detached")
-        one.change(lambda: one.bring(png(64, 48)))
+        one.bring(png(300, 300)[:-500], "torn.png")
+        one.page.get_by_text("torn.png: damaged picture").wait_for()
+        one.change(lambda: one.bring(png(64, 48), place=1))  # a style
+        assert one.page.get_by_text("damaged picture").count() == 0
+
+    def test_the_address_outlasts_a_reload_and_is_not_trusted(
+        self, visit: Callable[..., Visit]
+    ) -> None:
+        one = visit(query="/?style=waves&style=nosuch&strength=nan&size=256&share=1e9&utm=mail")
+        text = "Not used from the address: style=nosuch, strength=nan, share=1e9"
+        one.page.get_by_text(text).wait_for()
+        one.at("/?utm=mail&style=waves&size=256")
+        shown = one.change(lambda: one.move("Strength"))
+        one.at("utm=mail&style=waves&strength=95&size=256")
+        one.page.reload()
+        one.painting.wait_for()
+        assert one.source() == shown
+        assert one.page.get_by_text("Not used").count() == 0
+        assert one.page.evaluate("history.length") <= 2  # "back" leaves the page
 
     def test_two_people_do_not_see_each_other(self, visit: Callable[..., Visit]) -> None:
         first, second = visit(), visit()
@@ -541,6 +736,46 @@ class TestPage:
         )
         one.page.locator("canvas").wait_for()
 
+    def test_the_painting_is_the_center_on_a_desktop(self, visit: Callable[..., Visit]) -> None:
+        one = visit(1440, 900, "/?photo=cat", color_scheme="dark")
+        assert box(one.painting)["width"] > 0.6 * 1440
+        color = one.page.locator("[data-testid=stApp]").evaluate(
+            "e => getComputedStyle(e).backgroundColor"
+        )
+        assert max(map(int, re.findall(r"\d+", color)[:3])) < 60
+
+        before = one.page.get_by_role("img", name="Photograph")
+        slider = one.page.get_by_role("slider", name="Photograph before painting")
+        width = box(one.painting)["width"]
+
+        def shown() -> float:
+            """The share of the photograph that is not clipped off on its right."""
+            cut = before.evaluate("e => e.style.clipPath").split()[1]
+            return 1 - float(cut.removesuffix("px")) / width
+
+        assert shown() == pytest.approx(0, abs=1e-3)
+        x, y = center(slider)
+        one.page.mouse.move(box(one.painting)["x"] + 20, y)
+        one.page.mouse.down()
+        one.page.mouse.move(x, y, steps=5)
+        one.page.mouse.up()
+        assert shown() == pytest.approx(0.5, abs=0.03)
+        one.page.get_by_role("button", name="100 %").click()
+        assert [box(one.painting)[side] for side in ("width", "height")] == [770, 512]
+        one.page.get_by_role("button", name="100 %").click()
+        assert box(one.painting)["width"] == width
+
+        one.change(lambda: one.pick("astronaut"))  # a portrait: all is in view without scrolling
+        one.settle()
+        for what in (
+            one.painting,
+            one.page.get_by_role("slider", name="Strength"),
+            one.page.get_by_role("button", name="Download PNG"),
+            one.page.get_by_role("button", name="woodcut"),
+            one.page.get_by_role("combobox", name="Size"),
+        ):
+            assert 0 <= box(what)["y"] <= box(what)["y"] + box(what)["height"] <= 900
+
     def test_on_a_phone(self, visit: Callable[..., Visit]) -> None:
         one = visit(390, 844)
 
@@ -553,10 +788,13 @@ class TestPage:
         assert sideways() <= 0
         one.combine("By region")
         one.pick("waves")
-        box = one.page.locator("canvas").bounding_box()
-        assert box
-        assert box["x"] + box["width"] <= 390
+        canvas = box(one.page.locator("canvas"))
+        assert canvas["x"] + canvas["width"] <= 390
         assert sideways() <= 0
+        for last in ("Download PNG", "astronaut"):  # at the end of the page, and at its top
+            one.page.get_by_role("button", name=last, exact=True).scroll_into_view_if_needed()
+            assert 0 <= box(one.painting)["y"] < 30
+            assert box(one.painting)["height"] > 200
 
     def test_the_camera(self, visit: Callable[..., Visit]) -> None:
         one = visit()
@@ -569,12 +807,25 @@ class TestPage:
 class Client:
     """What a browser says to the server and hears from it, without the browser."""
 
-    def __init__(self, connection: "Connection"):
-        self.connection = connection
-        self.widgets: dict[str, str] = {}
+    def __init__(self, server: str):
+        from websockets.sync.client import connect
 
-    def run(self, strength: int = 100, size: str = "Medium, 512 px") -> str:
-        """One run of the page with these settings; gives the painting's address."""
+        self.widgets: dict[str, str] = {}
+        self.said: list[str] = []
+        stream = f"{server.replace('http', 'ws')}/_stcore/stream"
+        self.connecting = connect(
+            stream, max_size=None, open_timeout=HANGING, subprotocols=["streamlit"]
+        )
+
+    def __enter__(self) -> "Client":
+        self.connection = self.connecting.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.connecting.__exit__(*error)
+
+    def run(self, strength: int = 100, size: str = "Medium, 512 px") -> bytes:
+        """One run of the page with these settings; gives the painting."""
         from streamlit.proto.BackMsg_pb2 import BackMsg
         from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
@@ -585,41 +836,34 @@ class Client:
             states.add(id=self.widgets["Strength"]).double_array_value.data.append(strength)
             states.add(id=self.widgets["Size"]).string_value = size
         self.connection.send(message.SerializeToString())
-        painting, heard = "", ForwardMsg()
+        painting, heard = b"", ForwardMsg()
         while heard.WhichOneof("type") != "script_finished":
             heard = ForwardMsg.FromString(self.connection.recv(timeout=HANGING))
+            self.said.append(heard.delta.add_block.expandable.label)
             element = heard.delta.new_element
             kind = element.WhichOneof("type")
             if kind in ("slider", "selectbox"):
                 widget = getattr(element, kind)
                 self.widgets[widget.label] = widget.id
-            elif kind == "imgs":
-                painting = element.imgs.imgs[0].url
+            elif kind == "bidi_component" and "viewer" in element.bidi_component.component_name:
+                url = json.loads(element.bidi_component.json)["after"]
+                painting = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))
         return painting
 
 
 @pytest.mark.slow
 def test_twenty_people_at_once_are_all_served(server: str) -> None:
-    from websockets.sync.client import connect
-
-    stream = f"{server.replace('http', 'ws')}/_stcore/stream"
-
-    def visit(number: int) -> tuple[str, bytes]:
-        with connect(
-            stream, max_size=None, open_timeout=HANGING, subprotocols=["streamlit"]
-        ) as socket:
+    def visit(number: int) -> bytes:
+        with Client(server) as client:
             together.wait(HANGING)
-            client = Client(socket)
             client.run()
-            address = client.run(5 * number, "Small, 256 px")
-            with urllib.request.urlopen(server + address, timeout=HANGING) as picture:
-                return address, picture.read()
+            return client.run(5 * number, "Small, 256 px")
 
     together = threading.Barrier(20)
     with ThreadPoolExecutor(20) as pool:
         seen = list(pool.map(visit, range(20)))
-    assert len({address for address, _ in seen}) == 20
-    pictures = [np.asarray(Image.open(io.BytesIO(data)), np.float32) for _, data in seen]
+    assert len(set(seen)) == 20
+    pictures = [np.asarray(Image.open(io.BytesIO(data)), np.float32) for data in seen]
     distances = [np.abs(picture - pictures[0]).mean() for picture in pictures]
     assert {picture.shape for picture in pictures} == {(256, 385, 3)}
     assert distances == sorted(distances)  # each got the strength asked for

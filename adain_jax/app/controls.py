@@ -1,21 +1,19 @@
-"""The controls of the page: picking pictures, mixing styles, regions, settings."""
+"""The controls of the page: picking pictures, mixing styles, settings."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from typing import Any
 
 import streamlit as st
 
-from adain_jax.app.gallery import MAX_OWN, Gallery
-from adain_jax.app.regions import BrushedRegions, MaskedRegions
+from adain_jax.app.address import Address, Mode
+from adain_jax.app.gallery import Gallery
 from adain_jax.app.request import MAX_STYLES, SIZES, Color
-from adain_jax.app.uploads import Upload, decode_upload
+from adain_jax.app.upload_controls import Slot, forget_problems, uploader
+from adain_jax.app.uploads import Upload
 from adain_jax.app.widgets import escape, picture_picker
-from adain_jax.images import PictureError
 from adain_jax.models import Model, is_available
 
-TYPES = "image"
-ONE, MIX, REGIONS = "One", "A mix", "By region"
-BRUSH, FILES = "Paint them", "Upload masks"
+MODES: dict[Mode, str] = {"one": "One", "mix": "A mix", "regions": "By region"}
 COLORS: dict[Color, str] = {
     "none": "The style's",
     "coral": "The photograph's, freely",
@@ -24,117 +22,87 @@ COLORS: dict[Color, str] = {
 SIZE_NAMES = dict(zip(SIZES, ("Small", "Medium", "Large", "Very large"), strict=True))
 MODELS: dict[Model, str] = {"fast": "Fast", "vgg19": "The paper's (VGG19)"}
 
-Slot = Callable[[], AbstractContextManager[None]]  # waits for a slot of the limiter
-Regions = BrushedRegions | MaskedRegions
+
+def start_from(address: Address) -> None:
+    """Sets all controls of a new page to what its address says."""
+    state = st.session_state
+    state.photographs = Gallery.of("content", address.photo)
+    state.styles = Gallery.of("style", *address.styles)
+    state.mode, state.strength = address.mode, address.strength
+    state.color, state.size, state.model = address.color, address.size, address.model
+    picked = [style.digest for style in state.styles.several]
+    state.shares = dict(zip(picked, address.shares, strict=False))
+    state.strokes = {state.photographs.one.digest: [list(one) for one in address.strokes]}
+    state.masks = {}
 
 
 def pick_content(slot: Slot) -> Upload:
     """Shows the photographs and returns the picked one."""
     st.subheader("Photograph", anchor=False)
-    gallery: Gallery = st.session_state.setdefault("photographs", Gallery.of("content", "cat"))
-    picture_picker("photographs", gallery.pictures, gallery.picked, gallery.pick)
-    _uploader(gallery, "photograph", slot, camera=True)
-    return gallery.picked[0]
+    gallery: Gallery = st.session_state.photographs
+    _picker("photographs", gallery)
+    uploader(gallery, "photograph", slot, camera=True)
+    return gallery.one
 
 
-def pick_styles(slot: Slot) -> tuple[tuple[Upload, ...], tuple[float, ...], Regions | None]:
-    """Returns the picked styles, their weights if mixed, and their regions if each has its own."""
+def pick_styles(slot: Slot) -> tuple[Upload, ...]:
+    """Shows the styles and returns the picked ones: several, if they go together."""
     st.subheader("Style", anchor=False)
-    gallery: Gallery = st.session_state.setdefault("styles", Gallery.of("style", "marbling"))
-    combination = st.segmented_control(
+    gallery: Gallery = st.session_state.styles
+    st.segmented_control(
         "Styles",
-        (ONE, MIX, REGIONS),
-        default=ONE,
+        list(MODES),
+        format_func=lambda mode: MODES[mode],
         required=True,
-        key="combination",
+        key="mode",
         label_visibility="collapsed",
     )
-    at_most = _max_styles()
-    gallery.picked = gallery.picked[-at_most:]
-    # The limit is read again when a click arrives: the page may not have been redrawn yet.
-    picture_picker(
-        "styles", gallery.pictures, gallery.picked, lambda one: gallery.pick(one, _max_styles())
-    )
-    _uploader(gallery, "style", slot, at_most)
-    styles = tuple(gallery.picked)
-    if combination != ONE and len(styles) == 1:
+    _picker("styles", gallery, _together)
+    uploader(gallery, "style", slot, _together)
+    styles = tuple(gallery.picked(_together()))
+    if _together() and len(styles) == 1:
         st.info(f"Pick two to {MAX_STYLES} styles.", icon=":material/touch_app:")
-    if combination == MIX and len(styles) > 1:
-        style_weights = tuple(
-            st.slider(f"How much of {escape(style.stem)}", 0, 100, 50, key=f"share-{style.digest}")
-            for style in styles
-        )
-        return styles, tuple(map(float, style_weights)) if any(style_weights) else (), None
-    if combination == REGIONS and len(styles) > 1:
-        return styles, (), _pick_regions(styles, slot)
-    return styles, (), None
+    return styles
 
 
-def pick_settings() -> tuple[float, Color, int, Model]:
-    """Returns the strength (0 to 1), the kind of colors, the size in pixels and the model."""
-    alpha = st.slider("Strength", 0, 100, 100, 5, format="%d %%") / 100
+def pick_shares(styles: tuple[Upload, ...]) -> tuple[int, ...]:
+    """How much of each style there is in a mix, in percent."""
+    kept: dict[str, int] = st.session_state.shares
+    for style in styles:
+        key = f"share-{style.digest}"
+        # Streamlit forgets sliders that are not shown.
+        st.session_state.setdefault(key, kept.get(style.digest, 50))
+        name = f"How much of {escape(style.stem)}"
+        kept[style.digest] = st.slider(name, 0, 100, key=key, format="%d %%")
+    return tuple(kept[style.digest] for style in styles)
+
+
+def pick_settings() -> dict[str, Any]:
+    """The kind of colors, the size in pixels and the model, as in `RenderRequest`."""
     models = [model for model in MODELS if is_available(model)]
-    columns = st.columns(3 if len(models) > 1 else 2)
-    color = columns[0].selectbox("Colors", list(COLORS), format_func=lambda one: COLORS[one])
-    size = columns[1].selectbox(
+    color = st.selectbox("Colors", list(COLORS), format_func=lambda one: COLORS[one], key="color")
+    size = st.selectbox(
         "Size",
         SIZES,
-        index=1,
         format_func=lambda size: f"{SIZE_NAMES[size]}, {size} px",
         help="Of the shorter side.",
+        key="size",
     )
     model: Model = "fast"
     if len(models) > 1:
-        model = columns[2].selectbox("Network", models, format_func=lambda one: MODELS[one])
-    return alpha, color, size, model
+        name = MODELS.__getitem__
+        model = st.selectbox("Network", models, format_func=name, key="model")
+    return {"color": color, "size": size, "model": model}
 
 
-def _max_styles() -> int:
-    return 1 if st.session_state.combination == ONE else MAX_STYLES
+def _together() -> bool:
+    return st.session_state.mode != "one"
 
 
-def _pick_regions(styles: tuple[Upload, ...], slot: Slot) -> Regions:
-    way = st.segmented_control("Regions", (BRUSH, FILES), default=BRUSH, required=True)
-    if way == BRUSH:
-        st.caption("Paint on the photograph where each further style goes; the first is elsewhere.")
-        return BrushedRegions()
-    st.caption(
-        "A mask is a picture that is white where its style goes. Styles without share the rest."
-    )
-    masks: list[Upload | None] = []
-    for style in styles:
-        file = st.file_uploader(f"Mask of {escape(style.stem)}", TYPES, key=f"mask-{style.digest}")
-        masks.append(None)
-        if file:
-            try:
-                with slot():
-                    masks[-1] = decode_upload(file.name, file.getvalue())
-            except PictureError as error:
-                st.error(escape(str(error)))
-    return MaskedRegions(tuple(masks))
+def _picker(label: str, gallery: Gallery, together: Callable[[], bool] = lambda: False) -> None:
+    def pick(digest: str) -> None:
+        forget_problems()
+        # Asked again as a click arrives: the page may not have been redrawn yet.
+        gallery.pick(digest, together())
 
-
-def _uploader(
-    gallery: Gallery, what: str, slot: Slot, at_most: int = 1, camera: bool = False
-) -> None:
-    """Adds pictures from the user's files or camera to a gallery."""
-    # Each upload gives the widgets new keys, and Streamlit then drops the files of the old ones.
-    key = f"{what}-{gallery.uploads}"
-    files = st.file_uploader(
-        f"Your own {what}", TYPES, accept_multiple_files=True, key=key, label_visibility="collapsed"
-    )
-    if camera and st.toggle("Use the camera", key=f"{key}-camera"):
-        shot = st.camera_input("Camera", key=f"{key}-shot", label_visibility="collapsed")
-        files = [*files, shot] if shot else files
-    if files:
-        gallery.uploads += 1
-        gallery.problems = []
-        for file in files[:MAX_OWN]:
-            try:
-                with slot():
-                    gallery.add(decode_upload(file.name, file.getvalue()), at_most)
-            except PictureError as error:
-                gallery.problems.append(str(error))
-        st.rerun()
-    for problem in gallery.problems:
-        st.error(escape(problem))
+    picture_picker(label, gallery.pictures, gallery.picked(together()), pick)

@@ -3,71 +3,73 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from pathlib import Path
 
-import numpy as np
 import streamlit as st
 from starlette.formparsers import MultiPartParser
 from streamlit.delta_generator import DeltaGenerator
 
-from adain_jax import Stylizer
-from adain_jax.app.controls import pick_content, pick_settings, pick_styles
-from adain_jax.app.limiter import BusyError, OnWait
-from adain_jax.app.regions import BrushedRegions, parse_strokes
-from adain_jax.app.renderer import Renderer, SharedState, load_stylizer
-from adain_jax.app.request import SIZES, STYLE_SIZE, RenderRequest, RenderResult
-from adain_jax.app.uploads import MAX_BYTES
-from adain_jax.app.widgets import brush, escape
+from adain_jax.app.address import KEYS, Address, parse_address
+from adain_jax.app.controls import (
+    pick_content,
+    pick_settings,
+    pick_shares,
+    pick_styles,
+    start_from,
+)
+from adain_jax.app.limiter import BusyError
+from adain_jax.app.region_controls import kept_strokes, pick_regions
+from adain_jax.app.renderer import Renderer
+from adain_jax.app.request import RenderRequest
+from adain_jax.app.result_view import facts, show_downloads, show_strengths
+from adain_jax.app.server import shared_state, stylizer
+from adain_jax.app.uploads import MAX_BYTES, MAX_PIXELS
+from adain_jax.app.widgets import escape, show_address, viewer
 from adain_jax.images import PictureError, encode_picture
-from adain_jax.models import Model
 from adain_jax.weights import WeightsError
 
 PAPER = "https://arxiv.org/abs/1703.06868"
-STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
 def main() -> None:
     """Runs the page from top to bottom, as Streamlit does after every interaction."""
     _keep_uploads_in_memory()
     st.set_page_config("Paint a photograph in any style", "🎨", layout="wide")
-    st.title("Paint a photograph in any style", anchor=False)
-    st.markdown(
-        "Pick a photograph and a style: one network paints any photograph in any style, by "
-        f"[adaptive instance normalization]({PAPER}) (Huang and Belongie, 2017)."
-    )
-    picks, result = st.columns([2, 3], gap="large")
-    with result:
-        pictures, below, settings, strengths = (st.container() for _ in range(4))
+    st.html(Path(__file__).with_name("page.css"))
+    _start()
+    with st.container(key="page"):
+        with st.container(key="painting"):
+            picture, below = st.container(key="picture"), st.container(key="below")
+        picks = st.container(key="picks")
     with below:
         line = st.empty()
+        with st.container(horizontal=True, vertical_alignment="bottom", key="row"):
+            strength, downloads = st.container(key="strength-slider"), st.container(key="downloads")
+        strip = st.container()
 
     shared = shared_state()
-    on_wait = _status(line)
-    slot = partial(shared.limiter.slot, on_wait)
+    waiting = partial(_say, line, shared.ready.is_set)
+    slot = partial(shared.limiter.slot, waiting)
     try:
         with picks:
-            content = pick_content(slot)
-            styles, style_weights, regions = pick_styles(slot)
-            st.caption(
-                "Your pictures stay in this server's memory while the page is open and some minutes "
-                "after, and nobody else sees them."
-            )
-        with settings:
-            request = RenderRequest(content, styles, regions, style_weights, *pick_settings())
-        with pictures:
-            before, after = st.columns(2)
-        with before:
-            request = _photograph(request)
-        renderer: Renderer = st.session_state.setdefault("renderer", Renderer(_stylizer, shared))
-        rendered = renderer.render(request, on_wait)
-        height, width = rendered.pixels.shape[:2]
-        line.caption(f"{width} x {height} pixels, painted in {rendered.seconds:.2f} s")
-        with below:
-            _downloads(request, rendered)
-        with after:  # last, so that the downloads never lag behind the picture
-            st.image(rendered.pixels, "Painting", "stretch", output_format="JPEG", alt="Painting")
-        with strengths:
-            _all_strengths(renderer, request)
+            request = _pick(slot)
+        with strength:
+            st.slider("Strength", 0, 100, step=5, format="%d %%", key="strength")
+        request = replace(request, alpha=st.session_state.strength / 100)
+        show_address(_address(request).pairs(), KEYS)
+        renderer: Renderer = st.session_state.setdefault("renderer", Renderer(stylizer, shared))
+        rendered = renderer.render(request, waiting, partial(_say_compiling, line))
+        line.caption(facts(request, rendered))
+        with downloads:
+            show_downloads(request, rendered)
+        with picture:  # last, so that the downloads never lag behind the picture
+            photograph = request.content.jpeg(request.size)
+            painting = encode_picture(rendered.pixels, "JPEG", quality=90)
+            viewer(photograph, painting, rendered.pixels.shape[:2])
+        with strip:
+            above = st.empty()
+            show_strengths(renderer, request, partial(_say, above, shared.ready.is_set))
+            above.empty()
     except BusyError:
         line.warning("Very many people are painting just now. Please try again in a minute.")
         below.button("Try again")
@@ -85,71 +87,74 @@ def _keep_uploads_in_memory() -> None:
     MultiPartParser.spool_max_size = 2 * MAX_BYTES
 
 
-@st.cache_resource(show_spinner=False)
-def shared_state() -> SharedState:
-    """The state that all users of this server share."""
-    return SharedState()
+def _start() -> None:
+    """Begins with what the address says, when the page is opened."""
+    if "styles" not in st.session_state:
+        query = {key: st.query_params.get_all(key) for key in KEYS}
+        address, st.session_state.unused = parse_address(query)
+        start_from(address)
 
 
-@st.cache_resource(show_spinner=False)
-def _stylizer(model: Model) -> Stylizer:
-    stylizer = load_stylizer(model)
-    # Compiles the programs now, so that the first painting's time does not include compilation.
-    stylizer(np.zeros((512, 768, 3), np.float32), np.zeros((STYLE_SIZE,) * 2 + (3,), np.float32))
-    return stylizer
+def _pick(slot: Callable) -> RenderRequest:
+    """Shows the controls beside the painting, and returns what they ask for."""
+    st.title("Paint a photograph in any style", anchor=False)
+    st.markdown(
+        "One network paints any photograph in any style, by "
+        f"[adaptive instance normalization]({PAPER}) (Huang and Belongie, 2017)."
+    )
+    if st.session_state.unused:
+        st.info(escape(f"Not used from the address: {', '.join(st.session_state.unused)}"))
+    content = pick_content(slot)
+    styles = pick_styles(slot)
+    request = RenderRequest(content, styles)
+    if len(styles) > 1 and st.session_state.mode == "mix":
+        shares = pick_shares(styles)
+        request = replace(request, style_weights=tuple(map(float, shares)) if any(shares) else ())
+    if len(styles) > 1 and st.session_state.mode == "regions":
+        request = replace(request, regions=pick_regions(content, styles, slot))
+    request = replace(request, **pick_settings())
+    st.caption(
+        f"Pictures have at most {MAX_BYTES / 1e6:.0f} MB and {MAX_PIXELS / 1e6:.0f} megapixels. "
+        "Yours stay in this server's memory while the page is open and some minutes after, and "
+        "nobody else sees them."
+    )
+    return request
 
 
-def _status(line: DeltaGenerator) -> OnWait:
-    """Returns a function that shows the position in the queue on a line of the page.
+def _address(request: RenderRequest) -> Address:
+    """The address of what is shown, without what is the user's own."""
+    default, state = Address(), st.session_state
+    styles = [style for style in request.styles if style.example]
+    shares = [state.shares.get(style.digest, 50) for style in styles]
+    return Address(
+        photo=request.content.stem if request.content.example else default.photo,
+        styles=tuple(style.stem for style in styles) or default.styles,
+        mode=state.mode,
+        shares=tuple(shares) if state.mode == "mix" and len(styles) > 1 else (),
+        strength=state.strength,
+        color=request.color,
+        size=request.size,
+        model=request.model,
+        strokes=tuple(map(tuple, kept_strokes(request.content))) if request.content.example else (),
+    )
 
-    The function also ends the run if the user has interacted with the page again.
+
+def _say(line: DeltaGenerator, is_ready: Callable[[], bool], ahead: int) -> None:
+    """Says on a line of the page what it waits for; see `Limiter.slot`.
+
+    It also ends the run if the user has interacted with the page again.
     """
-
-    def on_wait(ahead: int) -> None:
-        people = "1 person is" if ahead == 1 else f"{ahead} people are"
-        line.status(f"{people} before you ..." if ahead else "Painting ...", type="compact")
-
-    return on_wait
-
-
-def _photograph(request: RenderRequest) -> RenderRequest:
-    """Shows the photograph, or a brush for it; returns the request with the painted regions."""
-    if not isinstance(request.regions, BrushedRegions):
-        st.image(request.content.preview, "Photograph", "stretch", alt="Photograph")
-        return request
-    kept: dict[str, list[Any]] = st.session_state.setdefault("strokes", {})
-    known = kept.get(request.content.digest, [])
-    strokes = brush(request.content, request.styles, known)
-    st.session_state.strokes = {request.content.digest: strokes}
-    return replace(request, regions=parse_strokes(strokes, len(request.styles)))
+    people = "1 person is" if ahead == 1 else f"{ahead} people are"
+    text = f"{people} before you ..." if ahead else "Painting ..."
+    if not is_ready():
+        text = (
+            "The server has just started: it compiles its network, once, in about half a minute ..."
+        )
+    line.status(text, type="compact")
 
 
-def _downloads(request: RenderRequest, rendered: RenderResult) -> None:
-    name = "_".join([request.content.stem, "in", *(style.stem for style in request.styles)])
-    with st.container(horizontal=True):
-        for suffix, format_ in (("png", "PNG"), ("jpg", "JPEG")):
-            encode: Callable[[], bytes] = partial(encode_picture, rendered.pixels, format_)
-            st.download_button(
-                f"Download {format_}",
-                encode,  # called only when it is clicked
-                f"{name}.{suffix}",
-                f"image/{format_.lower()}",
-                on_click="ignore",
-                icon=":material/download:",
-            )
-
-
-def _all_strengths(renderer: Renderer, request: RenderRequest) -> None:
-    """Shows small results with several strengths, if the user asks for them."""
-    if st.toggle("Show all strengths"):
-        line = st.empty()
-        small = [replace(request, alpha=alpha, size=SIZES[0]) for alpha in STRENGTHS]
-        rendered = [renderer.render(one, _status(line)) for one in small]
-        line.empty()
-        with st.container(horizontal=True):
-            for alpha, one in zip(STRENGTHS, rendered, strict=True):
-                name = f"{alpha:.0%}"
-                st.image(one.pixels, name, 112, output_format="JPEG", alt=name)
+def _say_compiling(line: DeltaGenerator) -> None:
+    line.status("Compiling for pictures like this, once ...", type="compact")
 
 
 if __name__ == "__main__":  # as Streamlit runs it for `adain app`

@@ -7,12 +7,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from adain_jax.app.regions import BrushedRegions, MaskedRegions
-from adain_jax.app.uploads import Upload
+from adain_jax.app.uploads import MAX_SIZE, Upload
 from adain_jax.models import Model
 
 Color = Literal["none", "coral", "luminance"]
 
-SIZES = (256, 512, 768, 1024)  # shorter sides of results in pixels
+SIZES = (256, 512, 768, MAX_SIZE)  # shorter sides of results in pixels
 STYLE_SIZE = 512  # shorter side of style pictures in pixels, as by default in infer.py
 MAX_STYLES = 4
 
@@ -50,7 +50,7 @@ class RenderRequest:
 
 @dataclass(frozen=True)
 class RenderResult:
-    """A result, 8-bit RGB, and the seconds that it took to compute."""
+    """A result, 8-bit RGB, and the seconds that it took to compute once the programs were compiled."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
     seconds: float

@@ -1,8 +1,8 @@
-"""Two widgets that Streamlit lacks: thumbnails to pick pictures from, and a brush for regions."""
+"""Widgets that Streamlit lacks: thumbnails to click, a brush, a view of the painting, the address."""
 
 import base64
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ def _source(name: str) -> str:
     return Path(__file__).with_name(name).read_text()
 
 
-_picture_picker = st.components.v2.component(
+_thumbnails = st.components.v2.component(
     "adain_gallery",
     html='<div id="list" role="group"></div>',
     css=_source("gallery.css"),
@@ -24,6 +24,10 @@ _picture_picker = st.components.v2.component(
 _brush = st.components.v2.component(
     "adain_brush", html=_source("brush.html"), css=_source("brush.css"), js=_source("brush.js")
 )
+_viewer = st.components.v2.component(
+    "adain_viewer", html=_source("viewer.html"), css=_source("viewer.css"), js=_source("viewer.js")
+)
+_address = st.components.v2.component("adain_address", js=_source("address.js"))
 
 
 def picture_picker(
@@ -33,17 +37,52 @@ def picture_picker(
     on_pick: Callable[[str], None],
 ) -> None:
     """Shows thumbnails; `on_pick` is called with the digest of the one that is clicked."""
-    key = f"gallery-{label}"
-    data = {
-        "label": label,
-        "pictures": [
-            {"id": one.digest, "name": one.stem, "url": _url(one.thumbnail)} for one in pictures
+    badges = {one.digest: str(place) for place, one in enumerate(picked, 1) if len(picked) > 1}
+    _click(
+        label,
+        [
+            {
+                "id": one.digest,
+                "name": one.stem,
+                "url": _url(one.thumbnail),
+                "badge": badges.get(one.digest, ""),
+                "pressed": one in picked,
+            }
+            for one in pictures
         ],
-        "picked": [one.digest for one in picked],
-    }
-    _picture_picker(
-        key=key, data=data, on_clicked_change=lambda: on_pick(st.session_state[key].clicked)
+        on_pick,
     )
+
+
+def strength_picker(
+    paintings: Mapping[int, bytes], strength: int, on_pick: Callable[[int], None]
+) -> None:
+    """Shows JPEGs by their strength in percent; `on_pick` is called with the one clicked."""
+    _click(
+        "strengths",
+        [
+            {
+                "id": str(percent),
+                "name": f"{percent} %",
+                "url": _url(jpeg),
+                "badge": f"{percent} %",
+                "pressed": percent == strength,
+            }
+            for percent, jpeg in paintings.items()
+        ],
+        lambda one: on_pick(int(one)),
+    )
+
+
+def viewer(photograph: bytes, painting: bytes, size: tuple[int, int]) -> None:
+    """Shows a painting, a JPEG of (height, width) pixels, over its photograph, and a slider between."""
+    data = {"before": _url(photograph), "after": _url(painting)}
+    _viewer(key="viewer-of-painting", data={**data, "height": size[0], "width": size[1]})
+
+
+def show_address(pairs: Sequence[tuple[str, str]], keys: Sequence[str]) -> None:
+    """Writes keys and values into the page's address, in place of what there is of these keys."""
+    _address(key="address-of-page", data={"pairs": list(pairs), "keys": list(keys)})
 
 
 def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list[Any]:
@@ -62,6 +101,18 @@ def brush(content: Upload, styles: Sequence[Upload], strokes: list[Any]) -> list
     }
     current = _brush(key=key, data=data, on_strokes_change=lambda: None).strokes
     return strokes if current is None else current
+
+
+def _click(label: str, things: list[dict[str, Any]], on_click: Callable[[str], None]) -> None:
+    key = f"gallery-{label}"
+    # What the browser sends may be anything: only what is shown can be clicked.
+    ids = {thing["id"] for thing in things}
+
+    def clicked() -> None:
+        if (one := st.session_state[key].clicked) in ids:
+            on_click(one)
+
+    _thumbnails(key=key, data={"label": label, "things": things}, on_clicked_change=clicked)
 
 
 def escape(text: str) -> str:

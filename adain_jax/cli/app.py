@@ -34,6 +34,10 @@ def serve(options: Options) -> None:
         from streamlit.web import cli as streamlit
     except ModuleNotFoundError:
         raise UsageError("the page needs Streamlit: pip install 'adain-jax[app]'") from None
+    print("Loading the network; the page opens meanwhile ...", flush=True)
+    from adain_jax.app.server import shared_state
+
+    shared_state()  # gets ready from now on, not from when the first visitor comes
     # Streamlit reads the limits and the look from `.streamlit` beside its script: in a clone that is
     # the top folder, in an installed package the page's own.
     package = Path(__file__).parents[1]
