@@ -47,17 +47,6 @@ def wait_until(happens: Callable[[], bool], process: subprocess.Popen, seconds: 
 
 # Two workers take these files first, so that in the end neither waits for the other's last long one.
 LONGEST = ("training", "dataset", "runs", "readme", "app", "web", "stylizer", "video", "infer")
-    "training",
-    "dataset",
-    "runs",
-    "readme",
-    "app",
-    "web",
-    "stylizer",
-    "video",
-    "infer",
-    "convert",
-)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -86,7 +86,8 @@ def _camera(before: Gray, after: Gray) -> Float[np.ndarray, "2 3"]:
     pairs = [points[ok[:, 0] > 0] for points in (corners, tracked)]
     if len(pairs[0]) < 6:
         return still
-    camera, _ = cv2.estimateAffine2D(*pairs, method=cv2.RANSAC, ransacReprojThreshold=0.5)
+    first, second = pairs
+    camera, _ = cv2.estimateAffine2D(first, second, method=cv2.RANSAC, ransacReprojThreshold=0.5)
     frame = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
     if camera is None or abs(frame @ camera.T - frame[:, :2]).max() < STILL:
         return still
@@ -94,7 +95,8 @@ def _camera(before: Gray, after: Gray) -> Float[np.ndarray, "2 3"]:
 
 
 def _flow(of: Gray, into: Gray) -> Map:
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+    create = cv2.DISOpticalFlow_create  # type: ignore[attr-defined, unused-ignore]
+    dis = create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     dis.setVariationalRefinementAlpha(60)  # smoother than by default, for noise
     return dis.calc(of, into, None)
 
