@@ -46,20 +46,20 @@ class Address:
 
         Regions that are too long for an address are left out.
         """
+        return [
+            (key, str(value))
+            for key, values, usual in zip(KEYS, self._values(), Address()._values(), strict=True)
+            if values != usual
+            for value in values
+        ]
+
+    def _values(self) -> list[Sequence[object]]:
+        """The values of each of KEYS."""
         regions = [_write_stroke(*stroke) for stroke in self.strokes]
         if sum(map(len, regions)) > MAX_REGION_CHARACTERS:
             regions = []
         values: list[Sequence[object]] = [[self.photo], self.styles, [self.mode], self.shares]
-        values += [[self.strength], [self.color], [self.size], [self.model], regions]
-        default = Address()
-        usual: list[Sequence[object]] = [[default.photo], default.styles, [default.mode], ()]
-        usual += [[default.strength], [default.color], [default.size], [default.model], ()]
-        return [
-            (key, str(value))
-            for key, these, those in zip(KEYS, values, usual, strict=True)
-            if list(these) != list(those)
-            for value in these
-        ]
+        return [*values, [self.strength], [self.color], [self.size], [self.model], regions]
 
 
 def parse_address(query: Mapping[str, Sequence[str]]) -> tuple[Address, list[str]]:
