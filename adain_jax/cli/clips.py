@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from adain_jax.video import Clip
 
 
+def _need(module: str, what: str) -> None:
+    try:
+        import_module(module)
+    except ModuleNotFoundError:
+        raise UsageError(f"{what}: pip install 'adain-jax[video]'") from None
+
+
 class ClipRun:
     """One run of `infer.py` on clips. Each clip is stylized from its first frame to its last.
 
@@ -33,13 +40,9 @@ class ClipRun:
     """
 
     def __init__(self, options: Options, report: Report):
-        needs = {"videos need PyAV": "av", "--stabilize needs OpenCV": "cv2"}
-        for who, module in needs.items():
-            try:
-                if module == "av" or options.stabilize:
-                    import_module(module)
-            except ModuleNotFoundError:
-                raise UsageError(f"{who}: pip install 'adain-jax[video]'") from None
+        _need("av", "videos need PyAV")
+        if options.stabilize:
+            _need("cv2", "--stabilize needs OpenCV")
         self._options = options
         self._report = report
         suffixes = VIDEO_SUFFIXES | {".gif"}
