@@ -10,7 +10,7 @@ section 6.)
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -55,30 +55,59 @@ def coarse_to_fine(
     Yields:
         Each request with its result (h, w, 3), in the dtype and size of its content.
     """
-    for last, result in stylize(_resized(r, _sizes(r)[0]) for r in requests):
-        request: Request[K] = last.key
+    for first, result in stylize(_coarsest(request) for request in requests):
+        request: Request[K] = first.key
+        whole = request.content
+        painted_over = request.inputs.masks is None and request.inputs.alpha >= 1
+        photo = first.content
         for size in _sizes(request)[1:]:
-            photo = _resized(request, size)
-            inputs = photo.inputs
-            painting = _enlarged(result, photo.content, last.content, _strength(inputs))
+            inputs = _inputs_at(request, size)
+            last = size == size_of(whole)
+            painting = empty_like(whole) if last else np.empty((*size, 3), whole.dtype)
+            if painted_over:  # then nobody sees the photograph
+                _enlarge(result, painting)
+            else:
+                coarse_photo, photo = photo, _content_at(request, size)
+                _enlarge(result, painting, _Detail(photo, coarse_photo, _strength(inputs)))
             inputs = inputs._replace(alpha=np.asarray(REPAINTING * inputs.alpha, np.float32))
-            ((_, result),) = stylize([replace(photo, content=painting, inputs=inputs)])
-            last = photo
+            ((_, result),) = stylize([Request(request, painting, inputs)])
         yield request, result
+
+
+class _Detail(NamedTuple):
+    """What a painting that does not cover its photograph lets through.
+
+    Attributes:
+        photo: the photograph (h, w, 3), of the painting's size.
+        coarse_photo: the same, of the size of the pass before.
+        strength: of the painting, see `_strength`.
+    """
+
+    photo: np.ndarray
+    coarse_photo: np.ndarray
+    strength: np.ndarray
 
 
 def _sizes(request: Request[K]) -> list[Size]:
     return pass_sizes(size_of(request.content), request.stroke_size)
 
 
-def _resized(request: Request[K], size: Size) -> Request[Request[K]]:
-    """A request, which becomes the key, at another size and without passes."""
-    content, inputs = request.content, request.inputs
-    if size != size_of(content):
-        content = resize(content, size)
-        if inputs.masks is not None:
-            inputs = inputs._replace(masks=resize(np.asarray(inputs.masks), size))
-    return Request(request, content, inputs)
+def _coarsest(request: Request[K]) -> Request[Request[K]]:
+    """The first pass of a request, which becomes its key."""
+    size = _sizes(request)[0]
+    return Request(request, _content_at(request, size), _inputs_at(request, size))
+
+
+def _content_at(request: Request[K], size: Size) -> np.ndarray:
+    content = request.content
+    return content if size == size_of(content) else resize(content, size)
+
+
+def _inputs_at(request: Request[K], size: Size) -> StyleInputs:
+    masks = request.inputs.masks
+    if masks is None or size == size_of(request.content):
+        return request.inputs
+    return request.inputs._replace(masks=resize(np.asarray(masks), size))
 
 
 def _strength(inputs: StyleInputs) -> np.ndarray:
@@ -87,26 +116,17 @@ def _strength(inputs: StyleInputs) -> np.ndarray:
     return np.clip(inputs.alpha * covered, 0, 1).astype(np.float32)
 
 
-def _enlarged(
-    result: np.ndarray, photo: np.ndarray, coarse_photo: np.ndarray, strength: np.ndarray
-) -> np.ndarray:
-    """A painting in the size of the photograph, with the detail of what is not painted over.
-
-    Args:
-        result: the painting (h, w, 3), as large as `coarse_photo`.
-        photo: what was painted (H, W, 3).
-        coarse_photo: the same (h, w, 3).
-        strength: of the painting, see `_strength`.
-    """
-    size = size_of(photo)
-    painting = empty_like(photo)
+def _enlarge(result: np.ndarray, painting: np.ndarray, detail: _Detail | None = None) -> None:
+    """Enlarges the result of a pass (h, w, 3) into `painting` (H, W, 3), and adds detail to it."""
+    size = size_of(painting)
     for rows in strips(size):
         strip = resize_rows(result, size, rows)
-        if strength.min() < 1:
-            detail = photo[rows].astype(np.float32) - resize_rows(coarse_photo, size, rows)
-            strip = strip + (1 - (strength[rows] if strength.ndim else strength)) * detail
-        if photo.dtype == np.uint8:
+        if detail:
+            fine = detail.photo[rows].astype(np.float32)
+            fine -= resize_rows(detail.coarse_photo, size, rows)
+            strength = detail.strength[rows] if detail.strength.ndim else detail.strength
+            strip = strip + (1 - strength) * fine
+        if painting.dtype == np.uint8:
             painting[rows] = np.rint(strip).clip(0, 255)
         else:
             painting[rows] = strip.clip(0, 1)
-    return painting
