@@ -694,7 +694,7 @@ def test_a_gif_is_a_clip_where_the_result_is_one(folder, run):
     for arguments in (("--output", "b.gif"), ("--output", "out", "--format", "gif")):
         assert run("--content", "a.gif", *WAVES, *arguments)[0] == 0
     assert open_clip("b.gif").count == open_clip("out/a_stylized_waves.gif").count == 3
-    assert run("--content", "a.gif", *WAVES, "--output", "out")[0] == 0
+    assert run("--content", "a.gif", *WAVES, "--output", "out", "--content-size", "512")[0] == 0
     with Image.open("out/a_stylized_waves.png") as image:
         assert image.size == (768, 512)
 
