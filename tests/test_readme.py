@@ -41,7 +41,6 @@ def test_the_python_of_a_page_runs_in_its_order(page, tmp_path, monkeypatch):
     namespace = {}
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), namespace)
-    assert any(name.startswith("result") for name in namespace)
 
 
 @pytest.mark.slow

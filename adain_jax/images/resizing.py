@@ -33,7 +33,7 @@ def resize_rows(pixels: np.ndarray, size: tuple[int, int], rows: slice) -> np.nd
     box = (0, rows.start * scale - first, pixels.shape[1], rows.stop * scale - first)
     new_size = (size[1], rows.stop - rows.start)
     # In floats, since bytes would be cut off and rounded between the two directions, of which Pillow
-    # takes the one first that is cheaper for this strip.
+    # takes first the one that is cheaper for this strip.
     channels = [
         Image.fromarray(source[..., c].astype(np.float32)).resize(
             new_size, Image.Resampling.LANCZOS, box=box
