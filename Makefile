@@ -21,12 +21,14 @@ PORT ?= 8501
 app: $(WITH_APP)
 	$(BIN)/adain app --port $(PORT)
 
+# In the order that tests/conftest.py gives the files.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(WITH_ALL)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 # A small part that trains, resumes, stylizes and converts.
 test-essentials: $(WITH_ALL)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m essential
+	$(PYTEST) -m essential
 
 # The same with the newest Python that is found, on the PATH or of pyenv, and the JAX that needs it.
 OF_PYENV := $$HOME/.pyenv/versions

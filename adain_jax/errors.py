@@ -22,8 +22,8 @@ class AdainError(Exception):
         return reason if self.path is None else f"{printable(self.path)}: {reason}"
 
 
-class UsageError(AdainError):
-    """Options that do not fit together."""
+class UsageError(AdainError, ValueError):
+    """Options, or arguments, that do not fit together."""
 
 
 class StyleError(AdainError):

@@ -20,11 +20,10 @@ from jaxtyping import Array, Float
 from adain_jax import weights
 from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
-from adain_jax.models import WEIGHT_FILES, read_params
+from adain_jax.models import MODELS, find, read_params
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.progress import track
-from adain_jax.weights import Model
 
 if TYPE_CHECKING:
     from adain_jax.data.sources import Source
@@ -151,7 +150,7 @@ def columns(measured: Mapping[str, float]) -> dict[str, str]:
 
 
 def evaluate(
-    model: Model,
+    model: str,
     content: str,
     style: str,
     *,
@@ -163,7 +162,7 @@ def evaluate(
     """The means of `measure` over all pairs of two sources, and their number as `pairs`.
 
     Args:
-        model: the network to measure.
+        model: the network to measure, as `Stylizer.load` takes it.
         content, style: the sources, as `open_source` takes them.
         size: side of the pictures, see `read_pairs`.
         alpha: strength of the style.
@@ -178,8 +177,11 @@ def evaluate(
 
     encoder = encoder or weights.default_path("vgg19-encoder")
     params = jax.device_put(weights.read(encoder, "vgg19-encoder"))
-    files = {name: {**own, "encoder": encoder}.get(name) for name in WEIGHT_FILES[model]}
-    stylizer = Stylizer(read_params(model, **files), model=model)
+    found, brought = find(model)
+    files = {"encoder": encoder, **own, **brought}
+    if "encoder" not in MODELS[found].files:  # the losses alone need it
+        del files["encoder"]
+    stylizer = Stylizer(read_params(found, **files), model=found)
     sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
     measured = []

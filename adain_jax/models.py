@@ -1,17 +1,109 @@
-"""The models: the weight files of each, and where they are."""
+"""The models: the network and the weight files of each, and where these are."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from adain_jax import weights
-from adain_jax.weights import Kind, Model
+from adain_jax.errors import UsageError
 
-WEIGHT_FILES: dict[Model, dict[str, Kind]] = {
-    "fast": {"network": "fast"},
-    "vgg19": {"encoder": "vgg19-encoder", "decoder": "vgg19-decoder"},
+# `weights` and the networks are imported inside the functions that need them: commands take the
+# names from here, and NumPy or JAX would slow down --help.
+if TYPE_CHECKING:
+    from adain_jax.nn.network import StyleNetwork
+    from adain_jax.weights import Kind
+
+Model = Literal["fast", "vgg19"]
+
+
+class Entry(NamedTuple):
+    """What a model is made of."""
+
+    home: str
+    """The module and the name of its network's class."""
+    files: "dict[str, Kind]"
+    """Its weight files, by the names of the arguments and options that replace them."""
+    trained: str
+    """The file among them that training writes, and that a repository on the Hub holds."""
+
+    @property
+    def network(self) -> "type[StyleNetwork]":
+        """The class of its network."""
+        module, name = self.home.split(":")
+        network: type[StyleNetwork] = getattr(import_module(module), name)
+        return network
+
+    @property
+    def kind(self) -> "Kind":
+        """The kind of the file that training writes."""
+        return self.files[self.trained]
+
+
+MODELS: dict[Model, Entry] = {
+    "fast": Entry("adain_jax.nn.fast:FastNetwork", {"network": "fast"}, "network"),
+    "vgg19": Entry(
+        "adain_jax.nn.vgg19:VGG19Network",
+        {"encoder": "vgg19-encoder", "decoder": "vgg19-decoder"},
+        "decoder",
+    ),
 }
-"""The files of each model, by the names of the arguments and options that replace them."""
+
+HUB = "hf://"
+"""What the name of a repository on the Hugging Face Hub begins with: hf://OWNER/NAME."""
+
+
+def entry(model: str) -> Entry:
+    """What a model is made of.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    if model not in MODELS:
+        raise UsageError(f"model must be {', '.join(MODELS)} or {HUB}OWNER/NAME, not {model}")
+    return MODELS[model]
+
+
+def check_files(name: str, paths: Mapping[str, str | Path | None]) -> None:
+    """Checks that there is a model of this name, and that it has the files that are given.
+
+    Args:
+        name: "fast", "vgg19", or hf://OWNER/NAME, which is not looked into.
+        paths: files by the names in `Entry.files`; None for one that is not given.
+
+    Raises:
+        UsageError: there is no such model, or a file is given that it does not have, or that its
+            repository brings.
+    """
+    given = {part: path for part, path in paths.items() if path}
+    if name.startswith(HUB):
+        for part in given.keys() & {entry.trained for entry in MODELS.values()}:
+            raise UsageError(f"{name} brings its own {part}; leave out {given[part]}")
+        return
+    files = entry(name).files
+    for part in given.keys() - files:
+        raise UsageError(
+            f"model {name} takes no such file as {part}, only {' and '.join(files)}: {given[part]}"
+        )
+
+
+def find(name: str) -> tuple[Model, dict[str, Path]]:
+    """The model that a name stands for, and the files that come with the name.
+
+    Args:
+        name: "fast" or "vgg19", with which no files come; or hf://OWNER/NAME, whose file is fetched
+            unless it is here, see `adain_jax.weights.hub.fetch`.
+
+    Raises:
+        UsageError: there is no such model.
+        WeightsError: the repository cannot be reached, or holds no such file.
+    """
+    if name.startswith(HUB):
+        from adain_jax.weights import hub
+
+        model, path = hub.fetch(name)
+        return model, {MODELS[model].trained: path}
+    entry(name)
+    return cast("Model", name), {}
 
 
 def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
@@ -19,39 +111,28 @@ def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
 
     Args:
         model: "fast" or "vgg19".
-        paths: files to read instead of the default ones, by the names in `WEIGHT_FILES`.
+        paths: files to read instead of the default ones, by the names in `Entry.files`.
 
     Returns:
         {layer: {"kernel": ..., "bias": ...}}; for a model with several files, one such dict for
-        each, by the names in `WEIGHT_FILES`.
+        each, by the names in `Entry.files`.
 
     Raises:
         WeightsError: a file is missing or does not hold such weights.
-        ValueError: there is no such model, or a file is given that the model does not have.
+        UsageError: there is no such model, or a file is given that the model does not have.
     """
+    from adain_jax import weights
+
     check_files(model, paths)
     parts = {
         name: weights.read(paths.get(name) or weights.default_path(kind), kind)
-        for name, kind in WEIGHT_FILES[model].items()
+        for name, kind in entry(model).files.items()
     }
     return dict(parts.get("network", parts))
 
 
-def check_files(model: Model, paths: Mapping[str, str | Path | None]) -> None:
-    """Checks that a model exists, and that it has the files that are given.
-
-    Raises:
-        ValueError: as for `read_params`.
-    """
-    if model not in WEIGHT_FILES:
-        raise ValueError(f"model must be {' or '.join(WEIGHT_FILES)}, not {model}")
-    for name, path in paths.items():
-        if path and name not in WEIGHT_FILES[model]:
-            files = " and ".join(WEIGHT_FILES[model])
-            raise ValueError(f"model {model} takes no such file as {name}, only {files}: {path}")
-
-
 def is_available(model: Model) -> bool:
     """Whether all weight files of a model exist in their default places."""
-    kinds = WEIGHT_FILES[model].values()
-    return all(weights.default_path(kind).exists() for kind in kinds)
+    from adain_jax import weights
+
+    return all(weights.default_path(kind).exists() for kind in MODELS[model].files.values())

@@ -29,7 +29,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from adain_jax.weights import Kind, Layers, Model
+    from adain_jax.models import Model
+    from adain_jax.weights import Kind, Layers
 
 
 def timed(function: Callable[[], object]) -> tuple[float, float]:
@@ -64,9 +65,9 @@ def random_layers(kind: "Kind") -> "Layers":
 
 def random_params(model: "Model") -> dict[str, Any]:
     """Random weights of all networks of a model, as `Stylizer` takes them."""
-    from adain_jax.models import WEIGHT_FILES
+    from adain_jax.models import MODELS
 
-    parts = {name: random_layers(kind) for name, kind in WEIGHT_FILES[model].items()}
+    parts = {name: random_layers(kind) for name, kind in MODELS[model].files.items()}
     return parts.get("network", parts)
 
 
@@ -111,9 +112,9 @@ def layer_flop(kind: "Kind", side: int) -> dict[str, float]:
 
 def flop(model: "Model", side: int) -> float:
     """Multiplications and additions to stylize one picture with a known style."""
-    from adain_jax.models import WEIGHT_FILES
+    from adain_jax.models import MODELS
 
-    return sum(sum(layer_flop(kind, side).values()) for kind in WEIGHT_FILES[model].values())
+    return sum(sum(layer_flop(kind, side).values()) for kind in MODELS[model].files.values())
 
 
 def matrix_rate(dtype: str) -> float:

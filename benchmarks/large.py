@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from benchmarks.inference import random_params, timed
 
 if TYPE_CHECKING:
-    from adain_jax.weights import Model
+    from adain_jax.models import Model
 
 UNIT = 1024  # pixels per side
 

@@ -45,6 +45,15 @@ def wait_until(happens: Callable[[], bool], process: subprocess.Popen, seconds: 
         time.sleep(0.02)
 
 
+# Two workers take these files first, so that in the end neither waits for the other's last long one.
+LONGEST = "training dataset runs readme app web stylizer video infer convert large examples".split()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {f"test_{name}": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path.stem, len(LONGEST)))
+
+
 AS_FOR_USERS = {"xla_backend_optimization_level": 3, "xla_llvm_disable_expensive_passes": False}
 
 

@@ -1,6 +1,5 @@
 """Weights of every kind in, the same network out; what is wrong or hostile is refused by name."""
 
-import hashlib
 import io
 import json
 import pickle
@@ -630,24 +629,6 @@ def test_the_command_writes_where_infer_looks(tmp_path, decoder, capsys, monkeyp
     np.testing.assert_array_equal(written["conv1_1"]["kernel"], decoder["conv1_1"]["kernel"])
 
 
-def test_the_command_fetches_what_the_authors_publish(
-    tmp_path, encoder, one_by_one, capsys, monkeypatch
-):
-    data = tmp_path / "data"
-    data.mkdir()
-    fetched = data / "vgg_normalised.t7"
-    foreign.write_t7(fetched, sequential(encoder, one_by_one))
-    monkeypatch.setenv("ADAIN_JAX_DATA", str(data))
-    monkeypatch.setattr(  # as if it had just been downloaded; test_download.py does that for real
-        "adain_jax.convert.download.ENCODER_MD5", hashlib.md5(fetched.read_bytes()).hexdigest()
-    )
-    code, out, _ = run(capsys, "--download")
-    assert code == 0
-    assert "vgg19-encoder written to" in out
-    assert [path.name for path in data.iterdir()] == ["vgg19-encoder.safetensors"]
-    weights.read(weights.default_path("vgg19-encoder"), "vgg19-encoder")
-
-
 def test_the_command_warns_of_an_unnormalised_encoder_and_mends_it(tmp_path, encoder, capsys):
     wild = rescaled(encoder, lambda n: rng.lognormal(1, 2, n))
     state = foreign.numbered(wild, foreign.TORCHVISION, "features.")
@@ -690,7 +671,7 @@ def test_reading_our_files_is_strict(tmp_path, decoder):
     with pytest.raises(WeightsError, match=r"conv4_1\.kernel is missing.*shape \(3, 3\), not"):
         weights.read(path, "vgg19-decoder")
     path.write_bytes(b"\x80\x02rubbish")
-    with pytest.raises(WeightsError, match=r"run `python convert_vgg\.py"):
+    with pytest.raises(WeightsError, match="run `adain convert "):
         weights.read(path, "vgg19-decoder")
 
 

@@ -89,9 +89,13 @@ def test_the_command_prints_a_table_and_json(pairs, random_weights, tmp_path, ca
 @pytest.mark.parametrize(
     ("options", "code", "message"),
     [
-        (["--decoder=x", "--model=fast"], 2, "--decoder for --model vgg19"),
+        (
+            ["--decoder=x"],
+            2,
+            "model fast takes no such file as decoder, only network: x",
+        ),
         (["--size=8"], 2, "--size must be at least 16"),
-        (["--encoder=none.safetensors"], 1, "convert_vgg.py --download"),
+        (["--encoder=none.safetensors"], 1, "adain convert --download"),
     ],
 )
 def test_what_cannot_be_measured_is_said_in_one_line(pairs, capsys, options, code, message):

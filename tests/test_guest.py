@@ -20,7 +20,7 @@ import importlib, logging, pkgutil, signal, warnings
 
 # What other libraries change when they are imported is theirs.
 THEIRS = (
-    "absl.logging av dm_pix flax.nnx grain jax matplotlib.figure optax orbax.checkpoint PIL.Image "
+    "absl.logging av cv2 dm_pix flax.nnx grain jax matplotlib.figure optax orbax.checkpoint PIL.Image "
     "psutil pyvips rich.progress safetensors.numpy starlette.formparsers streamlit tyro"
 )
 for name in THEIRS.split():
@@ -53,7 +53,7 @@ def shared():
 before = shared()
 import adain_jax
 
-extras = ("av", "streamlit")
+extras = ("av", "cv2", "streamlit")
 for module in pkgutil.walk_packages(adain_jax.__path__, "adain_jax."):
     try:
         importlib.import_module(module.name)
@@ -151,7 +151,7 @@ def test_every_error_of_ours_derives_from_one(monkeypatch):
     for module in pkgutil.walk_packages(adain_jax.__path__, "adain_jax."):
         if "app" in module.name and not importlib.util.find_spec("streamlit"):
             continue
-        if "video" in module.name and not importlib.util.find_spec("av"):
+        if "video" in module.name and not importlib.util.find_spec("cv2"):
             continue
         for one in vars(import_module(module.name)).values():
             is_warning = isinstance(one, type) and issubclass(one, Warning)

@@ -497,7 +497,7 @@ def test_grid(folder, run):
         ),
         (
             ("--content", "a", "--style", "b", "--output", "o", "--network", "n"),
-            "--network is for --model fast",
+            "model vgg19 takes no such file as network, only encoder and decoder: n",
         ),
         (
             ("--content", "content", "--style", "style", "--output", "o", "--batch-size", "0"),

@@ -14,8 +14,8 @@ from adain_jax import Style, Stylizer
 from adain_jax.inference import memory
 from adain_jax.inference import tiled as tiling
 from adain_jax.inference.memory import MIN_TILE_SIZE
-from adain_jax.inference.stylizer import NETWORKS
 from adain_jax.inference.tile_grid import round_shape, span_length, spans
+from adain_jax.models import MODELS
 from adain_jax.nn import bind
 from adain_jax.nn.network import CHANNELS, STRIDE
 
@@ -62,11 +62,11 @@ def test_vgg19_in_tiles(random_params, monkeypatch):
     assert_same(tiled(content, styles, masks=masks), whole(content, styles, masks=masks))
 
 
-@pytest.mark.parametrize("model", NETWORKS)
+@pytest.mark.parametrize("model", MODELS)
 def test_networks_see_as_far_as_they_say(model, random_params):
     """One row of pixels, or of features, that is another: which features, or pixels, are."""
     params = random_params if model == "vgg19" else random_layers(model)
-    network = bind(NETWORKS[model], params)
+    network = bind(MODELS[model].network, params)
     middle = 12 * STRIDE
     content = rng.random((1, 2 * middle, STRIDE, 3), np.float32)
     features, size = network.encode(jnp.asarray(content), None)
@@ -110,7 +110,7 @@ def many_slabs(monkeypatch):
     monkeypatch.setattr(memory, "SLAB_BYTES", 0)
 
 
-def slabs_of(picture, masks=None, network=NETWORKS["fast"]):
+def slabs_of(picture, masks=None, network=MODELS["fast"].network):
     return tiling._slabs(network, picture, masks, MIN_TILE_SIZE)
 
 
@@ -298,9 +298,9 @@ def test_padded_shapes_are_hardly_larger_than_what_they_hold(size):
         assert length <= padded < length + max(8, length / 32 + 1)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", MODELS)
 def test_the_automatic_tile_fits_into_the_free_memory(name, monkeypatch):
-    per_pixel = NETWORKS[name].bytes_per_pixel
+    per_pixel = MODELS[name].network.bytes_per_pixel
     for free in (1 << 26, 1 << 29, 1 << 33):
         monkeypatch.setattr(memory, "free_memory", lambda free=free: free)
         side = memory.choose_tile_size((20_000, 20_000), per_pixel)

@@ -97,7 +97,7 @@ def test_the_paper_s_model_needs_its_encoder(nothing_converted, tmp_path, capsys
     with pytest.raises(SystemExit, match="1"):
         infer.main(["--model=vgg19", *map(str, pictures), "--output", str(tmp_path / "out")])
     error = capsys.readouterr().err
-    assert "`python convert_vgg.py --download` fetches and converts one" in error
+    assert "`adain convert --download` fetches and converts one" in error
     assert error.count("\n") == 1
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from adain_jax import Style, Stylizer, mix, weights
 from adain_jax.images import PictureError, read_pixels
 from adain_jax.inference.inputs import check_pictures
-from adain_jax.inference.stylizer import NETWORKS
+from adain_jax.models import MODELS
 from adain_jax.nn import bind
 from adain_jax.weights import WeightsError
 
@@ -54,7 +54,7 @@ def network(model, params):
 
     @jax.jit
     def stylize(params, content, style, alpha):
-        return bind(NETWORKS[model], params)(content[None], style, alpha)[0]
+        return bind(MODELS[model].network, params)(content[None], style, alpha)[0]
 
     def unpadded(content, style, alpha=1.0):
         height, width = content.shape[:2]
@@ -184,11 +184,11 @@ def test_no_style_is_said(stylizer):
 
 
 def test_missing_weights_say_how_to_get_them(tmp_path):
-    with pytest.raises(WeightsError, match=r"no such file; `python convert_vgg.py --download`"):
+    with pytest.raises(WeightsError, match=r"no such file; `adain convert --download`"):
         Stylizer.load("vgg19", encoder=tmp_path / "none.safetensors", decoder=tmp_path / "none")
     with pytest.raises(ValueError, match="model fast takes no such file"):
         Stylizer.load("fast", decoder=tmp_path / "none")
-    with pytest.raises(ValueError, match="model must be fast or vgg19, not vgg16"):
+    with pytest.raises(ValueError, match="model must be fast, vgg19 or hf://OWNER/NAME, not vgg16"):
         Stylizer.load("vgg16")
 
 

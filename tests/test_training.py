@@ -12,6 +12,7 @@ from PIL import Image
 
 from adain_jax import __main__ as tools
 from adain_jax import weights
+from adain_jax.cli import training_tools
 from adain_jax.convert import convert
 from adain_jax.data.sources import Pictures, open_source
 from adain_jax.images.dtypes import to_float
@@ -517,7 +518,7 @@ def test_recipes_say_what_is_wrong_with_them(tmp_path):
         read_recipe("none")
     for text, message in (
         ("model = ", "Invalid"),
-        ('model = "vgg16"', "needs model = vgg19 or fast"),
+        ('model = "vgg16"', "needs model = fast or vgg19"),
         ('model = "fast"\n[[legs]]\nstep = 1', "leg 1: no such option: step"),
     ):
         (tmp_path / "r.toml").write_text(text)
@@ -588,6 +589,15 @@ def test_another_configuration_is_refused_with_what_differs(tmp_path):
     file.write_text(json.dumps(older))
     with pytest.raises(RunError, match="pictures: 'stream' there, 'device' now"):
         agree(configure(run_dir=tmp_path, pictures="device"))
+
+
+def test_a_run_of_a_model_that_is_gone_is_not_exported(tmp_path):
+    values = {**configure(run_dir=tmp_path).to_json(), "model": "distilled"}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with pytest.raises(
+        RunError, match="trained distilled, a model that this version does not have"
+    ):
+        training_tools.export(training_tools.Export(tmp_path))
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff{}", b"[" * 100_000])

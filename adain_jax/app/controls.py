@@ -11,8 +11,7 @@ from adain_jax.app.request import MAX_STYLES, SIZES, Color
 from adain_jax.app.uploads import Upload, decode_upload
 from adain_jax.app.widgets import escape, picture_picker
 from adain_jax.images import PictureError
-from adain_jax.models import is_available
-from adain_jax.weights import Model
+from adain_jax.models import Model, is_available
 
 TYPES = "image"
 ONE, MIX, REGIONS = "One", "A mix", "By region"

@@ -19,7 +19,8 @@ from adain_jax.app.request import SIZES, STYLE_SIZE, RenderRequest, RenderResult
 from adain_jax.app.uploads import MAX_BYTES
 from adain_jax.app.widgets import brush, escape
 from adain_jax.images import PictureError, encode_picture
-from adain_jax.weights import Model, WeightsError
+from adain_jax.models import Model
+from adain_jax.weights import WeightsError
 
 PAPER = "https://arxiv.org/abs/1703.06868"
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)

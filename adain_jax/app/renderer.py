@@ -14,8 +14,8 @@ from adain_jax.app.request import SIZES, STYLE_SIZE, RenderRequest, RenderResult
 from adain_jax.app.uploads import MAX_SIDE, Upload
 from adain_jax.color import coral, keep_chroma
 from adain_jax.images.dtypes import to_uint8
+from adain_jax.models import Model
 from adain_jax.style import Style
-from adain_jax.weights import Model
 
 
 @dataclass(frozen=True)

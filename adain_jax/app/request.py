@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from adain_jax.app.regions import BrushedRegions, MaskedRegions
 from adain_jax.app.uploads import Upload
-from adain_jax.weights import Model
+from adain_jax.models import Model
 
 Color = Literal["none", "coral", "luminance"]
 

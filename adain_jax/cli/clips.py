@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -28,14 +29,17 @@ class ClipRun:
     """One run of `infer.py` on clips. Each clip is stylized from its first frame to its last.
 
     Raises:
-        UsageError: PyAV is not installed.
+        UsageError: PyAV, or for --stabilize OpenCV, is not installed.
     """
 
     def __init__(self, options: Options, report: Report):
-        try:
-            import av  # noqa: F401
-        except ModuleNotFoundError:
-            raise UsageError("videos need PyAV: pip install 'adain-jax[video]'") from None
+        needs = {"videos need PyAV": "av", "--stabilize needs OpenCV": "cv2"}
+        for who, module in needs.items():
+            try:
+                if module == "av" or options.stabilize:
+                    import_module(module)
+            except ModuleNotFoundError:
+                raise UsageError(f"{who}: pip install 'adain-jax[video]'") from None
         self._options = options
         self._report = report
         suffixes = VIDEO_SUFFIXES | {".gif"}

@@ -23,8 +23,13 @@ import tyro
 
 from adain_jax.errors import AdainError, UsageError, printable
 from adain_jax.files import exists
+from adain_jax.models import HUB, MODELS
 
 T = TypeVar("T")
+ModelName = Annotated[
+    str, tyro.conf.arg(metavar="|".join((*MODELS, f"{HUB}OWNER/NAME")), aliases=["-m"])
+]
+"""The type of an option that takes what `Stylizer.load` takes as its model."""
 
 
 def parse(options: type[T], program: str, arguments: list[str] | None) -> T:
@@ -106,15 +111,21 @@ def flag(name: str) -> str:
 def refuse_urls(options: object) -> None:
     """Checks that no option is a URL, of which a path would make a local folder called `https:`.
 
+    The model may be a repository's name, which is no path.
+
     Raises:
         UsageError: one is.
     """
     for field in fields(options):  # type: ignore[arg-type]
+        if field.name == "model":
+            continue
         value = getattr(options, field.name)
         for one in value if isinstance(value, tuple) else (value,):
             url = re.match(r"([a-z][a-z0-9+.-]+):/+", str(one))
             if isinstance(one, str | Path) and url and not exists(one):
                 address = f"{url[1]}://{printable(str(one)[url.end() :])}"
+                if address.startswith(HUB):
+                    raise UsageError(f"{address} is a repository: give it as --model {address}")
                 raise UsageError(
                     f"{address} is a URL; only local files and folders are read and written: copy "
                     "or mount it"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import tyro
 
 from adain_jax.cli.command import parse, refuse_urls, run, written
-from adain_jax.errors import UsageError
+from adain_jax.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from adain_jax.convert import Converted
@@ -30,7 +30,10 @@ class Options:
     """A .pth, .t7, .npz, .h5, .keras, .safetensors or .caffemodel file with an encoder or a decoder;
     which of the two is detected."""
     download: bool = False
-    """Download the encoder from the paper's authors (80 MB) instead of reading SRC."""
+    """Fetch the published encoder (80 MB) instead of reading SRC. ADAIN_JAX_MIRROR names a folder or an
+    address to fetch it from."""
+    with_decoder: bool = False
+    """With --download: fetch the published decoder (14 MB) too."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="PATH", aliases=["-o"])] = None
     """The file to write; by default one in the user's data folder, where other commands find it."""
     convention: Literal["unit", "torchvision", "caffe", "caffe-rgb"] | None = None
@@ -51,18 +54,28 @@ def main(arguments: list[str] | None = None) -> None:
 
 def convert(options: Options) -> None:
     """Converts, and prints what the file holds."""
-    from adain_jax import weights
-    from adain_jax.convert import ConversionError, normalize_encoder
-    from adain_jax.convert.download import ENCODER_MD5, ENCODER_URL, download
-
     refuse_urls(options)
     if options.download is (options.source is not None):
         raise UsageError("give either SRC, a file to convert, or --download")
-    source = options.source
-    if source is None:
-        folder = weights.converted_path("vgg19-encoder").parent
-        source = download(ENCODER_URL, folder, md5=ENCODER_MD5)
-    converted = _read(source, options)
+    if options.with_decoder and not options.download:
+        raise UsageError("--with-decoder is for --download")
+    if options.with_decoder and (options.output or options.normalize):
+        raise UsageError("--output and --normalize are for one network, not for --with-decoder")
+    if options.source:
+        _write(_read(options.source, options), str(options.source), options)
+        return
+    from adain_jax.convert import published
+
+    for network in (published.ENCODER, *([published.DECODER] if options.with_decoder else [])):
+        converted, source = published.fetch(network)
+        _write(converted, source, options)
+
+
+def _write(converted: "Converted", source: str, options: Options) -> None:
+    """Writes the weights from a source, and prints what they are."""
+    from adain_jax import weights
+    from adain_jax.convert import ConversionError, normalize_encoder
+
     if options.normalize:
         if converted.kind != "vgg19-encoder":
             raise ConversionError("--normalize is for encoders, this is a decoder", source)
@@ -70,14 +83,12 @@ def convert(options: Options) -> None:
     if not options.convention:
         _warn_of_guess(converted)
     means = _probe(converted) if converted.kind == "vgg19-encoder" else None
-    _print_table(converted, source, means)
+    _print_table(converted, means)
     if means:
         _warn_unless_normalized(means)
     output = options.output or weights.converted_path(converted.kind)
     converted.write(output)
-    print(f"{converted.kind} written to {output}, {written(output)}")
-    if options.download:
-        source.unlink()
+    print(f"{converted.kind} written to {output}, {written(output)}; from {printable(source)}")
 
 
 def _read(source: Path, options: Options) -> "Converted":
@@ -98,13 +109,13 @@ def _probe(converted: "Converted") -> "Means":
     return mean_activations(converted.layers, [probe_picture()])
 
 
-def _print_table(converted: "Converted", source: Path, means: "Means | None") -> None:
+def _print_table(converted: "Converted", means: "Means | None") -> None:
     from rich.console import Console
     from rich.table import Table
 
     from adain_jax.convert.errors import some
 
-    table = Table(title=f"{source.name}: {converted.kind}", title_justify="left")
+    table = Table(title=f"{converted.metadata['source']}: {converted.kind}", title_justify="left")
     table.add_column("layer")
     table.add_column("kernel", justify="right")
     if means:

@@ -11,6 +11,7 @@ import tyro
 
 from adain_jax.cli.command import flag
 from adain_jax.errors import UsageError
+from adain_jax.models import Model
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Options:
     format: Literal["folder", "webdataset", "parquet", "tfds"]
     """Form of the stylized data set."""
 
-    model: Annotated[Literal["fast", "vgg19"], tyro.conf.arg(aliases=["-m"])] = "fast"
+    model: Annotated[Model, tyro.conf.arg(aliases=["-m"])] = "fast"
     """The network."""
     random_styles: int = 1
     """Number of results for each record, each in a style drawn at random."""

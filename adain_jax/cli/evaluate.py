@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 
+from adain_jax.cli.command import ModelName
 from adain_jax.errors import UsageError
+from adain_jax.models import check_files
 
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 
@@ -26,8 +28,8 @@ class Options:
     style: Annotated[str, tyro.conf.arg(metavar="SRC", aliases=["-s"])]
     """Paintings: a folder or a data set. The i-th photograph and the i-th painting, by name, make a
     pair."""
-    model: Annotated[Literal["fast", "vgg19"], tyro.conf.arg(aliases=["-m"])] = "fast"
-    """The network to measure."""
+    model: ModelName = "fast"
+    """The network to measure, as for stylize."""
     network: _File = None
     """Weights of fast; by default those that ship with the package."""
     encoder: _File = None
@@ -52,10 +54,8 @@ def evaluate(options: Options) -> None:
     """
     if options.size < 16:
         raise UsageError("--size must be at least 16")
-    if (options.network and options.model != "fast") or (
-        options.decoder and options.model != "vgg19"
-    ):
-        raise UsageError("--network is for --model fast, --decoder for --model vgg19")
+    # The losses need the encoder, whatever the model.
+    check_files(options.model, {"network": options.network, "decoder": options.decoder})
     from adain_jax import evaluation
 
     means = evaluation.evaluate(

@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.command import flag, refuse_urls
+from adain_jax.cli.command import ModelName, flag, refuse_urls
 from adain_jax.errors import UsageError
 from adain_jax.files import check_can_write, is_folder
+from adain_jax.models import check_files
 
 # Other modules of this project are imported inside the functions that need them: they import NumPy,
 # Pillow or JAX, which would slow down --help.
@@ -46,9 +47,10 @@ class Options:
     CONTENT_stylized_STYLE, with the strength and the like where they are not the default; names that
     would still collide get _2, _3, ..."""
 
-    model: Annotated[Literal["fast", "vgg19"], tyro.conf.arg(aliases=["-m"])] = "fast"
+    model: ModelName = "fast"
     """The network. fast needs no other files; vgg19, the paper's network, needs an encoder, which
-    `adain convert --download` provides once."""
+    `adain convert --download` provides once. hf://OWNER/NAME is a repository on the Hugging Face Hub
+    with weights of either."""
     network: _File = None
     """Weights of fast, written by train; by default those that ship."""
     encoder: _File = None
@@ -184,7 +186,9 @@ def check(options: Options) -> None:
     if sum(bool(getattr(options, name)) for name in ways) > 1:
         *most, last = map(flag, ways)
         raise UsageError(f"{', '.join(most)} and {last} exclude each other")
-    _check_weights(options)
+    check_files(
+        options.model, {name: getattr(options, name) for name in ("network", "encoder", "decoder")}
+    )
     if options.style_file and options.preserve_color == "coral":
         raise UsageError(
             "--preserve-color coral recolors style pictures; it cannot use --style-file"
@@ -222,16 +226,6 @@ def _check_ending(output: Path) -> None:
             f"--output {output}: no such format; pictures end in {pictures} and clips in {clips}; "
             "if it is to be a folder, make it first"
         )
-
-
-def _check_weights(options: Options) -> None:
-    from adain_jax.models import WEIGHT_FILES
-
-    allowed = WEIGHT_FILES[options.model]
-    for model, files in WEIGHT_FILES.items():
-        if any(getattr(options, name) and name not in allowed for name in files):
-            flags = " and ".join(map(flag, files))
-            raise UsageError(f"{flags} {'is' if len(files) == 1 else 'are'} for --model {model}")
 
 
 def _check_numbers(options: Options) -> None:

@@ -8,6 +8,7 @@ import tyro
 
 from adain_jax.cli.command import written
 from adain_jax.errors import UsageError
+from adain_jax.models import MODELS
 
 _Path = tyro.conf.arg(metavar="PATH")
 _Source = Annotated[str, tyro.conf.arg(metavar="SRC")]
@@ -144,6 +145,12 @@ def export(options: Export) -> None:
         config = Config(**values)
     except TypeError as error:
         raise RunError(f"config.json is not of this version ({error})", options.folder) from error
+    if config.model not in MODELS:
+        raise RunError(
+            f"trained {config.model}, a model that this version does not have; train it again as "
+            f"{' or '.join(MODELS)}, or export it with the version that trained it",
+            options.folder,
+        )
     if config.norm != "none" or config.transform != "adain":
         raise RunError(f"{options.folder}: stylize cannot use a decoder with other layers")
     state, _ = checkpoints.Checkpoints(options.folder / "checkpoints").restore(

@@ -1,5 +1,6 @@
 """Converting published VGG19 and AdaIN decoder weights to the project's own files."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -52,12 +53,15 @@ class Converted:
         left_out: the source's keys that are not used: layers after relu4_1, the classifier, and
             what else a checkpoint holds.
         metadata: the source's name, its sha256 and, for an encoder, its convention.
+        values: identifies the source's own values, whatever kind of file they came in: a digest of
+            all biases and of the kernels up to conv3_4 of an encoder, see `_digest`.
     """
 
     kind: Kind
     layers: Layers
     left_out: list[str]
     metadata: Mapping[str, str]
+    values: str
 
     def write(self, path: str | Path) -> None:
         """Writes the safetensors file that `adain_jax.weights.read` reads, atomically."""
@@ -98,7 +102,7 @@ def convert(source: str | Path, convention: Convention | None = None) -> Convert
         name: {part: array.astype(np.float32) for part, array in parts.items()}
         for name, parts in layers.items()
     }
-    return Converted(network.kind, layers, network.left_out, metadata)
+    return Converted(network.kind, layers, network.left_out, metadata, _digest(network))
 
 
 def normalize_encoder(converted: Converted, folder: Path) -> Converted:
@@ -131,6 +135,22 @@ def fold_preprocessing(
     kernel = layer["kernel"].astype(np.float64)
     bias = layer["bias"] + np.einsum("hwio,i->o", kernel, offset)
     return {"kernel": np.einsum("hwio,ij->hwjo", kernel, matrix), "bias": bias}
+
+
+def _digest(network: key_tables.MatchedNetwork) -> str:
+    """A digest of the values of a network as its file has them, in float32, before any folding.
+
+    Kernels of decoders, and conv4_1's, are left out: to recognize the published networks, this needs
+    their exact values, and these kernels were known only rounded when it was written.
+    """
+    digest = hashlib.sha256()
+    for array in network.preprocessing or ():
+        digest.update(array.astype("<f4").tobytes())
+    for name, parts in network.layers.items():
+        if network.kind == "vgg19-encoder" and name != "conv4_1":
+            digest.update(parts["kernel"].astype("<f4").tobytes())
+        digest.update(parts["bias"].astype("<f4").tobytes())
+    return digest.hexdigest()
 
 
 def _convention_of(

@@ -23,7 +23,7 @@ def describe(
     source: Source, url: str, recipe: Recipe, styles: list[str], options: dict[str, Any]
 ) -> dict[str, Any]:
     """The manifest of a run that begins: all that its results depend on, and where it runs."""
-    files = models.WEIGHT_FILES[recipe.model].values()
+    files = models.MODELS[recipe.model].files.values()
     return {
         "identity": {
             "source": url,

@@ -12,7 +12,7 @@ from adain_jax.dataset.draws import generator
 from adain_jax.dataset.records import Record
 from adain_jax.errors import AdainError
 from adain_jax.images import SUFFIXES, Pixels, encode_picture, load_image, open_image
-from adain_jax.weights import Model
+from adain_jax.models import Model
 
 if TYPE_CHECKING:
     from adain_jax.inference.stylizer import Stylizer

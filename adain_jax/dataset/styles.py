@@ -7,7 +7,7 @@ import numpy as np
 from adain_jax.dataset.records import DatasetError, open_source
 from adain_jax.dataset.storage import Place, locate
 from adain_jax.files import digest
-from adain_jax.weights import Model
+from adain_jax.models import Model
 from adain_jax.weights.style_files import decode_moments, encode_moments
 
 NAME = "_styles.safetensors"

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from adain_jax.cli.command import parse, refuse_urls, run, written
+from adain_jax.cli.command import ModelName, parse, refuse_urls, run, written
 from adain_jax.errors import UsageError
 
 _File = Annotated[Path | None, tyro.conf.arg(metavar="FILE")]
@@ -22,8 +22,8 @@ class Options:
 
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")]
     """The folder for the files."""
-    model: Literal["fast", "vgg19"] = "fast"
-    """The network."""
+    model: ModelName = "fast"
+    """The network, as for adain stylize."""
     format: Literal["onnx", "stablehlo"] = "onnx"
     """onnx, for ONNX Runtime and others; stablehlo, for jax.export."""
     half: bool = False
@@ -33,7 +33,7 @@ class Options:
     network: _File = None
     """Weights of fast, instead of those that ship."""
     encoder: _File = None
-    """Weights of the encoder of vgg19, instead of those that convert_vgg.py wrote."""
+    """Weights of the encoder of vgg19, instead of those that `adain convert` wrote."""
     decoder: _File = None
     """Weights of the decoder of vgg19, instead of those that ship."""
     debug: bool = False
@@ -52,14 +52,10 @@ def _export(options: Options) -> None:
         raise UsageError("--regions must be at least 0")
     from adain_jax.export import export
     from adain_jax.inference.stylizer import Stylizer
-    from adain_jax.models import check_files
 
-    weights = {name: getattr(options, name) for name in ("network", "encoder", "decoder")}
-    try:
-        check_files(options.model, weights)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    stylizer = Stylizer.load(options.model, **weights)
+    stylizer = Stylizer.load(
+        options.model, network=options.network, encoder=options.encoder, decoder=options.decoder
+    )
     for path in export(
         stylizer,
         options.output,

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from adain_jax.export.onnx_graph import HEIGHT, WIDTH, Graph
+from adain_jax.models import Model
 from adain_jax.nn.fast import SLOPE
 from adain_jax.nn.network import STRIDE
 from adain_jax.nn.vgg19 import BLOCKS
 from adain_jax.style import EPSILON
-from adain_jax.weights import Model
 
 Layers = Callable[[Graph, str], str]
 

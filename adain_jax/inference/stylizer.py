@@ -34,17 +34,9 @@ from adain_jax.inference.inputs import (
 from adain_jax.inference.stream import dispatch_ahead, group
 from adain_jax.inference.strokes import coarse_to_fine, pass_sizes
 from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
-from adain_jax.models import check_files, read_params
-from adain_jax.nn.fast import FastNetwork
-from adain_jax.nn.network import StyleNetwork
-from adain_jax.nn.vgg19 import VGG19Network
+from adain_jax.models import Model, check_files, entry, find, read_params
 from adain_jax.style import AnyArray, Style
-from adain_jax.weights import Model
 
-NETWORKS: dict[Model, type[StyleNetwork]] = {
-    "fast": FastNetwork,
-    "vgg19": VGG19Network,
-}
 CONTENT_SHAPES = 8  # padded shapes, see `Buckets`
 STYLE_SHAPES = 4
 
@@ -134,14 +126,13 @@ class Stylizer:
             raise ValueError(f"dtype must be float32 or bfloat16, not {dtype}")
         if tile not in ("auto", "off") and not (isinstance(tile, int) and tile >= smallest):
             raise ValueError(f"tile must be auto, off or at least {smallest}, not {tile}")
-        check_files(model, {})
         if batch_size is not None and batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if devices is not None and not devices:
             raise ValueError("devices must be some of jax.local_devices(), or None for all")
         self.devices = tuple(devices or jax.local_devices())
         self.batch_size = batch_size or (1 if self.devices[0].platform == "cpu" else 8)
-        self.network = NETWORKS[model]
+        self.network = entry(model).network
         self.params: Params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
@@ -156,7 +147,7 @@ class Stylizer:
     @classmethod
     def load(
         cls,
-        model: Model = "fast",
+        model: str = "fast",
         *,
         network: File = None,
         encoder: File = None,
@@ -167,24 +158,28 @@ class Stylizer:
         devices: Sequence[jax.Device] | None = None,
         shapes: Shapes = "few",
     ) -> Stylizer:
-        """Loads the weights that ship, or others written by `convert_vgg.py` or `train.py`.
+        """Loads the weights that ship, or others written by `adain convert` or `adain train`.
 
         Args:
-            model: "fast", or "vgg19", the paper's network,
-                whose encoder must be converted once.
+            model: "fast", or "vgg19", the paper's network, whose encoder must be converted once; or
+                a repository on the Hugging Face Hub with weights of either, hf://OWNER/NAME, see
+                `adain_jax.weights.hub`.
             network: safetensors file of "fast".
             encoder, decoder: safetensors files of "vgg19".
             dtype, batch_size, tile, devices, shapes: see `Stylizer`.
 
         Raises:
-            WeightsError: a file is missing or does not hold such weights.
+            WeightsError: a file is missing or does not hold such weights, or the repository cannot
+                be reached.
             ValueError: there is no such model, a file is for another model, or `dtype` or `tile` is
                 invalid.
         """
-        params = read_params(model, network=network, encoder=encoder, decoder=decoder)
+        given = {"network": network, "encoder": encoder, "decoder": decoder}
+        check_files(model, given)
+        found, brought = find(model)
         return cls(
-            params,
-            model=model,
+            read_params(found, **{**given, **brought}),
+            model=found,
             dtype=dtype,
             batch_size=batch_size,
             tile=tile,

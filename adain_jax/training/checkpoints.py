@@ -15,8 +15,8 @@ import tensorstore as ts
 
 from adain_jax import weights
 from adain_jax.errors import AdainError
+from adain_jax.models import MODELS
 from adain_jax.training.config import Config
-from adain_jax.training.models import REGISTRY
 from adain_jax.training.step import State
 from adain_jax.weights import Layers
 
@@ -215,8 +215,8 @@ def export(state: State, path: Path, config: Config, *, half: bool = False) -> N
         OSError: the file cannot be written.
     """
     params = state.params if state.ema is None else state.ema
-    entry = REGISTRY[config.model]
-    layers: Layers = jax.device_get(params[entry.part])
+    entry = MODELS[config.model]
+    layers: Layers = jax.device_get(params[entry.trained])
     if half:
         layers = weights.to_half(layers)
     metadata = {"steps": str(int(state.step)), "config": json.dumps(config.recipe())}

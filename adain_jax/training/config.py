@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from adain_jax.models import Model
+
 _Path = tyro.conf.arg(metavar="PATH")
 _Source = tyro.conf.arg(metavar="SRC")
 
@@ -26,10 +28,10 @@ class Config:
     """Paintings: a folder or a data set."""
     run_dir: Annotated[Path, _Path]
     """The folder for everything that the run writes."""
-    model: Literal["vgg19", "fast"] = "vgg19"
+    model: Model = "vgg19"
     """What to train: the paper's decoder, or the fast network, distilled from VGG19."""
     encoder: Annotated[Path | None, _Path] = None
-    """Encoder weights; by default those that convert_vgg.py wrote."""
+    """Encoder weights; by default those that `adain convert` wrote."""
     init: Annotated[Path | None, _Path] = None
     """Initial weights; by default random ones."""
     data_dir: Annotated[str | None, _Path] = None

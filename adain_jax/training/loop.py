@@ -21,11 +21,11 @@ from adain_jax.data.sources import Pictures, open_source
 from adain_jax.errors import AdainError, UsageError
 from adain_jax.images import save_picture
 from adain_jax.inference.memory import free_memory
+from adain_jax.models import MODELS
 from adain_jax.progress import progress
 from adain_jax.training.checkpoints import CheckpointError, Checkpoints, export
 from adain_jax.training.config import Config
 from adain_jax.training.devices import pmapped, replicate, shard_steps
-from adain_jax.training.models import REGISTRY
 from adain_jax.training.pictures_on_device import (
     MAX_PIXELS,
     NumberedBatches,
@@ -64,7 +64,7 @@ def train(config: Config) -> None:
 
     # --- Weights ---
     encoder = weights.read(config.encoder or weights.default_path("vgg19-encoder"), "vgg19-encoder")
-    init = weights.read(config.init, REGISTRY[config.model].kind) if config.init else None
+    init = weights.read(config.init, MODELS[config.model].kind) if config.init else None
     teacher = None
     if config.teacher_weight:
         teacher_path = config.teacher or weights.default_path("vgg19-decoder")
@@ -391,7 +391,7 @@ def _finish(config: Config, state: State, sources: Sequence[Pictures], seconds: 
     plot([config.run_dir], config.run_dir / "curves.png")
     took = datetime.timedelta(seconds=round(seconds))
     if config.norm == "none" and config.transform == "adain":
-        part = REGISTRY[config.model].part
+        part = MODELS[config.model].trained
         target = config.run_dir / f"{part}.safetensors"
         export(state, target, config)
         _say(f"done in {took}; use it with adain stylize --model {config.model} --{part} {target}")

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Int
 
-from adain_jax import weights
+from adain_jax.models import MODELS, Model
 from adain_jax.nn import bind
 from adain_jax.nn.fast import FastNetwork
 from adain_jax.nn.network import FeatureMap
@@ -106,20 +106,8 @@ class FastTrainee(nnx.Module):
         return self.network.stylize(FeatureMap(content, None), statistics(style))
 
 
-class Entry(NamedTuple):
-    """How a model is trained, and which part of it is saved."""
-
-    trainee: Callable[..., Any]
-    part: str
-    """The attribute of the trainee whose parameters become a weight file."""
-    kind: weights.Kind
-    """The kind of that file."""
-
-
-REGISTRY: dict[str, Entry] = {
-    "vgg19": Entry(StyleDecoder, "decoder", "vgg19-decoder"),
-    "fast": Entry(FastTrainee, "network", "fast"),
-}
+TRAINEES: dict[Model, Callable[..., Any]] = {"vgg19": StyleDecoder, "fast": FastTrainee}
+"""What is trained of each model: the attribute that `MODELS` calls `trained` becomes a weight file."""
 
 
 def initial_variables(config: Config, styles: int, init: Params | None) -> tuple[Any, Any]:
@@ -133,22 +121,23 @@ def initial_variables(config: Config, styles: int, init: Params | None) -> tuple
     Returns:
         Two nested dictionaries of float32 arrays; the second is empty without batch normalization.
     """
-    entry = REGISTRY[config.model]
 
     @jax.jit
     def initialize() -> tuple[Any, Any]:
-        model = entry.trainee(config, styles, rngs=nnx.Rngs(config.seed))
+        model = TRAINEES[config.model](config, styles, rngs=nnx.Rngs(config.seed))
         return variables(model, nnx.Param), variables(model, nnx.BatchStat)
 
     params, batch_stats = initialize()
     if init is not None:
-        params = merge(params, {entry.part: jax.tree.map(jnp.asarray, dict(init))})
+        params = merge(
+            params, {MODELS[config.model].trained: jax.tree.map(jnp.asarray, dict(init))}
+        )
     return params, batch_stats
 
 
 def bind_trainee(config: Config, styles: int, params: Params, batch_stats: Params) -> Any:
     """The trainee of `config.model` with these variables: nested dictionaries of arrays."""
-    make = partial(REGISTRY[config.model].trainee, config, styles)
+    make = partial(TRAINEES[config.model], config, styles)
     return bind(make, merge(params, batch_stats))
 
 

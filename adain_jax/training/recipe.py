@@ -23,9 +23,9 @@ from adain_jax.files import safetensors_metadata, write_atomically
 from adain_jax.images import Picture, save_picture
 from adain_jax.images.contact_sheet import contact_sheet
 from adain_jax.inference.stylizer import Stylizer
+from adain_jax.models import MODELS, Model
 from adain_jax.training.config import Config
 from adain_jax.training.loop import train
-from adain_jax.training.models import REGISTRY
 from adain_jax.training.run_dir import plot
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -47,7 +47,7 @@ class Recipe:
         legs: the options of each leg by its name, including the common ones.
     """
 
-    model: weights.Model
+    model: Model
     legs: Mapping[str, Mapping[str, Any]]
 
 
@@ -71,8 +71,8 @@ def read_recipe(path: str | Path) -> Recipe:
         raise RecipeError(f"{path}: {error.strerror}; those that ship are {known}") from None
     except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"{file}: {error}") from None
-    if content.get("model") not in REGISTRY or not content.get("legs"):
-        raise RecipeError(f"{file}: needs model = {' or '.join(REGISTRY)}, and a table of legs")
+    if content.get("model") not in MODELS or not content.get("legs"):
+        raise RecipeError(f"{file}: needs model = {' or '.join(MODELS)}, and a table of legs")
     known_options = {field.name for field in dataclasses.fields(Config)}
     legs = {}
     for number, leg in enumerate(content["legs"], 1):
@@ -103,7 +103,7 @@ def follow(
     Raises:
         AdainError: any error that `train`, `plot` or the evaluation raises.
     """
-    part, kind = REGISTRY[recipe.model].part, REGISTRY[recipe.model].kind
+    part, kind = MODELS[recipe.model].trained, MODELS[recipe.model].kind
     trial = {**SMOKE, "batch_size": 2 * jax.device_count()} if smoke else {}
     runs = []
     for name, leg in recipe.legs.items():
@@ -127,15 +127,20 @@ def follow(
     return target
 
 
-def _measure(model: weights.Model, target: Path, folder: Path, options: Mapping[str, Any]) -> None:
+def _measure(model: Model, target: Path, folder: Path, options: Mapping[str, Any]) -> None:
     """Writes `evaluation.json` and `samples.jpg`, and prints a row for the model card."""
-    files = {"decoder" if model == "vgg19" else "network": target, "encoder": options["encoder"]}
-    measured = evaluation.evaluate(model, options["val_content"], options["val_style"], **files)
+    encoder = options["encoder"]
+    own: dict[str, Any] = {MODELS[model].trained: target}
+    measured = evaluation.evaluate(
+        model, options["val_content"], options["val_style"], encoder=encoder, **own
+    )
     write_atomically(folder / "evaluation.json", json.dumps(measured, indent=1).encode())
     columns = evaluation.columns(measured)
     print(_row(list(columns)), _row(["---"] * len(columns)), sep="\n")
     print(_row([f"{measured[key]:.3f}" for key in columns.values()]))
-    stylizer = Stylizer.load(model, **(files if model == "vgg19" else {"network": target}))
+    if "encoder" in MODELS[model].files:
+        own["encoder"] = encoder
+    stylizer = Stylizer.load(model, **own)
     cells: dict[tuple[int, int], Picture] = {}
     contents, styles = (open_source(options[key]) for key in ("val_content", "val_style"))
     for i, (content, style) in enumerate(islice(read_pairs(contents, styles, 256), SHEET_ROWS)):

@@ -1,42 +1,41 @@
-"""Less flicker: smooth content statistics, a grid that follows the camera, blended results.
+"""Less flicker: strokes that move with the scene, a grid that follows the camera, smooth statistics.
 
 Three things make a stylized video flicker, and each has its remedy here.
 
+- The network works on a grid of 8 pixels, and its strokes stick to the grid, thus to the screen,
+  while the picture moves; noise alone can change them too. Remedy: what is shown are former results,
+  carried along with the scene, wherever the scene shows what it showed before. As advected textures
+  (Neyret 2003), strokes live for a second: a new result fades in as the former one fades out, so that
+  they neither grow with a zoom nor wear out. Averages of many results would smear strokes along the
+  motion; of two, with the contrast restored that averaging costs, they look painted.
+- Where strokes must be new, as in what comes into view, they are to fit those beside. Remedy: the
+  grid follows the camera, by whole pixels.
 - AdaIN normalizes each frame with the frame's own statistics, so an object that enters at one side
   changes the colors everywhere. Remedy: an exponential moving average smooths the statistics over
   time.
-- The network works on a grid of 8 pixels, and its strokes stick to the grid while the picture
-  moves. Remedy: the grid follows the picture, by the single shift that fits best (phase
-  correlation).
-- Noise alone can make the network paint different strokes. Remedy: where a pixel shows what it
-  showed before, in the same place or moved with the picture, the previous result is blended in. The
-  more the pixel has changed, the smaller the share of the previous result.
 
 Nothing is carried over a cut.
 """
 
 import math
 
+import cv2
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, UInt8
+from jaxtyping import Float, UInt8
 
-from adain_jax.images.dtypes import from_float, to_float
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style
+from adain_jax.video.motion import Motion, find_motion, move
 
 SMOOTHING = 0.5  # time constant of the moving average of statistics, in seconds
-KEPT = 0.8  # share of the previous result where nothing changed
-TOLERANCE = 0.04  # difference of colors in [0, 1] that reduces this share to 1/e of it
-CUT = 0.15  # mean difference of two frames above which there is a cut between them
-CLEARLY = 0.7  # the picture counts as moved if that leaves less than this share of the difference
-MARGIN = 0.01  # the moved picture is preferred even if it differs by up to this much more
+MEASURED = 0.15  # seconds from one measurement of statistics to the next
+FADING = 0.5  # seconds in which a new result replaces the former one
 GRID = 8  # pixels per feature at the networks' coarsest scale
-WINDOW = 17  # pixels over which differences are averaged
+DETAIL = (3, 15)  # pixels; strokes are details finer than the first, and those up to the second
+MOST = 2  # by which contrast is raised, or lowered
 
-Picture = Float[Array, "h w 3"]
-Bytes = UInt8[Array, "h w 3"]
+Picture = Float[np.ndarray, "h w 3"]
 
 
 class Stabilizer:
@@ -48,11 +47,15 @@ class Stabilizer:
 
     def __init__(self, stylizer: Stylizer):
         self._stylizer = stylizer
-        self._average: Style | None = None
-        self._seconds = 0.0
         self._content: np.ndarray | None = None
-        self._result: Array | None = None
-        self._origin = np.zeros(2, int)
+        self._offset = np.zeros(2)  # of the grid to the picture, in pixels
+        self._measured: Style
+        self._measured_at = -math.inf
+        self._average: Style
+        self._averaged_at = 0.0
+        self._former: Picture
+        self._new: Picture
+        self._new_since = 0.0
 
     def __call__(
         self,
@@ -76,41 +79,67 @@ class Stabilizer:
         Raises:
             ValueError: the numbers of frames, styles and times do not fit together.
         """
-        motions, cuts, origins = [], [], []
+        motions, origins = [], []
         for before, content in zip([self._content, *contents[:-1]], contents, strict=True):
-            shift, share, difference = _compare(content if before is None else before, content)
-            cut = before is None or float(difference) > CUT
-            self._origin = np.zeros(2, int) if cut else (self._origin - np.asarray(shift)) % GRID
-            motions.append((shift, share))
-            cuts.append(cut)
-            origins.append(self._origin)
+            motion = None if before is None else find_motion(before, content)
+            self._offset = np.zeros(2) if motion is None else self._offset + motion.shift
+            motions.append(motion)
+            origins.append(np.rint(self._offset).astype(int) % GRID)
         on_grid = np.stack([_pad(*pair) for pair in zip(contents, origins, strict=True)])
-        own = self._smooth(self._stylizer.encode_style(on_grid), seconds, cuts)
+        own = self._smooth_statistics(on_grid, seconds, motions)
         stylized = self._stylizer(on_grid, style, alpha, content_style=own)
         height, width = contents.shape[1:3]
         results = []
-        for motion, cut, (y, x), padded in zip(motions, cuts, origins, stylized, strict=True):
-            result = padded[y : y + height, x : x + width]
-            self._result = to_float(result) if cut else _blend(self._result, result, *motion)
-            results.append(np.asarray(from_float(self._result, np.uint8)))
+        for padded, (y, x), motion, now in zip(stylized, origins, motions, seconds, strict=True):
+            own_result = padded[y : y + height, x : x + width].astype(np.float32)
+            shown = self._carry(own_result, motion, now)
+            results.append(np.clip(np.rint(shown), 0, 255).astype(np.uint8))
         self._content = contents[-1]
         return results
 
-    def _smooth(self, own: Style, seconds: list[float], cuts: list[bool]) -> Style:
+    def _smooth_statistics(
+        self, pictures: np.ndarray, seconds: list[float], motions: list[Motion | None]
+    ) -> Style:
+        """Smoothed statistics (n, c) of the contents."""
+        due = []
+        for i, (now, motion) in enumerate(zip(seconds, motions, strict=True)):
+            if motion is None or now >= self._measured_at + MEASURED:
+                self._measured_at = now
+                due.append(i)
+        measured = self._stylizer.encode_style(pictures[due]) if due else None
         averages = []
-        for i, (now, cut) in enumerate(zip(seconds, cuts, strict=True)):
-            if self._average is None or cut:
-                self._average = own[i]
+        for i, (now, motion) in enumerate(zip(seconds, motions, strict=True)):
+            if measured is not None and i in due:
+                self._measured = measured[due.index(i)]
+            if motion is None:
+                self._average = self._measured
             else:
-                kept = math.exp(-max(0.0, now - self._seconds) / SMOOTHING)
+                kept = math.exp(-max(0.0, now - self._averaged_at) / SMOOTHING)
                 self._average = jax.tree.map(
                     lambda old, new, kept=kept: kept * old + (1 - kept) * new,
                     self._average,
-                    own[i],
+                    self._measured,
                 )
-            self._seconds = now
+            self._averaged_at = now
             averages.append(self._average)
         return Style.stack(averages)
+
+    def _carry(self, own: Picture, motion: Motion | None, now: float) -> Picture:
+        """What is shown of a frame, from its own result and those carried along, in 0..255."""
+        if motion is None:
+            self._former = self._new = own
+            self._new_since = now
+            return own
+        found = motion.found[..., None]
+        self._former, self._new = (
+            own + found * (move(result, motion.origin) - own)
+            for result in (self._former, self._new)
+        )
+        if now - self._new_since >= FADING:
+            self._former, self._new = self._new, own
+            self._new_since = now
+        faded = np.float32((now - self._new_since) / FADING)
+        return _match_contrast(self._former + faded * (self._new - self._former), own)
 
 
 def _pad(picture: np.ndarray, origin: np.ndarray) -> np.ndarray:
@@ -119,63 +148,20 @@ def _pad(picture: np.ndarray, origin: np.ndarray) -> np.ndarray:
     return np.pad(picture, (*sides, (0, 0)), mode="symmetric")
 
 
-@jax.jit
-def _compare(before: Bytes, after: Bytes) -> tuple[Array, Array, Array]:
-    """Compares two successive frames.
-
-    Returns:
-        The shift of the picture in pixels (down, right); each pixel's share of the previous result,
-        (h, w), positive where it is taken from the moved picture and negative where it is taken
-        from the same place; and the mean difference of the frames.
-    """
-    before, after = to_float(before), to_float(after)
-    shift = _shift(before.mean(-1), after.mean(-1))
-    still = _difference(before, after)
-    covered, moved = _covered(after, shift), _difference(_move(before, shift), after)
-    better = (moved * covered).sum() < CLEARLY * (still * covered).sum()
-    # Plain areas fit either way, and move with the rest.
-    with_camera = better & covered & (moved < still + MARGIN)
-    nearest = jnp.where(with_camera, moved, still)
-    share = KEPT * jnp.exp(-jnp.square(nearest / TOLERANCE))
-    # The sign tells the moved picture (positive) from the still one (negative).
-    return jnp.where(better, shift, 0), jnp.where(with_camera, share, -share), nearest.mean()
+def _match_contrast(picture: Picture, like: Picture) -> Picture:
+    """Gives the details of a picture, by their size, the local contrast that `like` has."""
+    matched = np.zeros_like(picture)
+    for size in DETAIL:
+        coarse, coarse_like = (cv2.blur(x, (size, size)) for x in (picture, like))
+        detail = picture - coarse
+        gain = np.sqrt(_energy(like - coarse_like) / _energy(detail)).clip(1 / MOST, MOST)
+        matched += detail * cv2.resize(gain, detail.shape[1::-1])[..., None]
+        picture, like = coarse, coarse_like
+    return matched + picture
 
 
-@jax.jit
-def _blend(previous: Picture, result: Bytes, shift: Array, share: Array) -> Picture:
-    carried = jnp.where(share[..., None] > 0, _move(previous, shift), previous)
-    kept = jnp.abs(share)[..., None]
-    return kept * carried + (1 - kept) * to_float(result)
-
-
-def _shift(before: Float[Array, "h w"], after: Float[Array, "h w"]) -> Array:
-    """How many pixels (down, right) the picture has moved, by phase correlation."""
-    h, w = before.shape
-    window = jnp.hanning(h)[:, None] * jnp.hanning(w)
-    spectra = [jnp.fft.rfft2((x - x.mean()) * window) for x in (before, after)]
-    cross = jnp.conj(spectra[0]) * spectra[1]
-    peaks = jnp.fft.irfft2(cross / (jnp.abs(cross) + 1e-9), (h, w))
-    y, x = jnp.unravel_index(jnp.argmax(peaks), (h, w))
-    return jnp.stack([jnp.where(y > h // 2, y - h, y), jnp.where(x > w // 2, x - w, x)])
-
-
-def _move(picture: Array, shift: Array) -> Array:
-    return jnp.roll(picture, shift, (0, 1))
-
-
-def _covered(picture: Picture, shift: Array) -> Array:
-    """Which pixels (h, w) show something that was in the picture before it moved."""
-    inside = []
-    for length, by in zip(picture.shape[:2], shift, strict=True):
-        source = jnp.arange(length) - by
-        inside.append((source >= 0) & (source < length))
-    return inside[0][:, None] & inside[1]
-
-
-def _difference(a: Picture, b: Picture) -> Float[Array, "h w"]:
-    """Mean difference over colors and neighbors."""
-    difference = jnp.abs(a - b).mean(-1)
-    for window in ((WINDOW, 1), (1, WINDOW)):
-        sums = jax.lax.reduce_window(difference, 0.0, jax.lax.add, window, (1, 1), "SAME")
-        difference = sums / WINDOW
-    return difference
+def _energy(detail: Picture) -> Float[np.ndarray, "_ _"]:
+    """Mean square, at an eighth of the size."""
+    height, width = (-(-length // 8) for length in detail.shape[:2])
+    squares = cv2.resize(np.square(detail), (width, height), interpolation=cv2.INTER_AREA)
+    return cv2.blur(squares.mean(-1), (5, 5)) + 1

@@ -13,7 +13,6 @@ from adain_jax.inference.stylizer import Stylizer
 from adain_jax.style import Style
 from adain_jax.video.color import Pixels
 from adain_jax.video.reader import Clip, Frame
-from adain_jax.video.stabilizer import Stabilizer
 from adain_jax.video.writer import Write
 
 
@@ -99,6 +98,8 @@ def _stabilized(
     style: Callable[[float], Style],
     alpha: float,
 ) -> Iterator[tuple[Frame, Pixels]]:
+    from adain_jax.video.stabilizer import Stabilizer  # not at the top: it needs OpenCV
+
     stabilizer = Stabilizer(stylizer)
     frames = iter(frames)
     while batch := list(islice(frames, stylizer.pictures_at_once)):

@@ -15,7 +15,6 @@ import numpy as np
 from adain_jax.errors import AdainError
 from adain_jax.files import safetensors_metadata, write_atomically
 
-Model = Literal["fast", "vgg19"]
 Kind = Literal["fast", "vgg19-encoder", "vgg19-decoder"]
 Layers = dict[str, Any]
 """The parameters of a network: nested by the names of its layers, down to `kernel` and `bias`."""
@@ -51,7 +50,7 @@ def default_path(kind: Kind) -> Path:
 
 
 def converted_path(kind: Kind) -> Path:
-    """The file that `convert_vgg.py` writes by default."""
+    """The file that `adain convert` writes by default."""
     from platformdirs import user_data_path
 
     folder = os.environ.get("ADAIN_JAX_DATA")
@@ -74,8 +73,8 @@ def read(path: str | Path, kind: Kind) -> Layers:
     except FileNotFoundError:
         remedy = {
             "fast": "",
-            "vgg19-encoder": "; `python convert_vgg.py --download` fetches and converts one",
-            "vgg19-decoder": "; `python convert_vgg.py FILE` converts a published one",
+            "vgg19-encoder": "; `adain convert --download` fetches and converts one",
+            "vgg19-decoder": "; `adain convert FILE` converts a published one",
         }[kind]
         raise WeightsError(f"no such file{remedy}", path) from None
     except OSError as error:
@@ -85,14 +84,13 @@ def read(path: str | Path, kind: Kind) -> Layers:
         metadata = safetensors_metadata(data)
     except (SafetensorError, ValueError, KeyError) as error:
         raise WeightsError(
-            f"not a safetensors file; run `python convert_vgg.py {path}` if it holds "
-            f"published weights",
+            f"not a safetensors file; run `adain convert {path}` if it holds published weights",
             path,
         ) from error
     if metadata.get("kind") != kind:
         raise WeightsError(
             f"holds {metadata.get('kind', 'weights of another project')}, not {kind}"
-            + ("" if "kind" in metadata else f"; run `python convert_vgg.py {path}` on it"),
+            + ("" if "kind" in metadata else f"; run `adain convert {path}` on it"),
             path,
         )
     problems = check(arrays, kind)
