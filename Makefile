@@ -1,15 +1,16 @@
 # Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on. `make demo` installs what
-# the commands need, `make app` also what the page needs, and the tests and linters everything.
+# the commands need, `make app` and `make docs` also what theirs need, and the tests and linters everything.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 WITH_APP := $(VENV)/installed-app
+WITH_DOCS := $(VENV)/installed-docs
 WITH_ALL := $(VENV)/installed-dev
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
-.PHONY: demo app test test-essentials test-newest lint clean
+.PHONY: demo app docs test test-essentials test-newest lint clean
 
 # Stylizes the example pictures in the example styles.
 demo: $(INSTALLED)
@@ -20,8 +21,8 @@ PORT ?= 8501
 app: $(WITH_APP)
 	$(BIN)/adain app --port $(PORT)
 
-# In the order that tests/conftest.py gives the files.
-PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+# In the order that tests/conftest.py gives the files; three at a time, as some of them mostly wait.
+PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 test: $(WITH_ALL)
 	$(PYTEST)
 
@@ -36,6 +37,10 @@ test-newest:
 	  if "$$python" -c '' 2> /dev/null; then exec $(MAKE) test-essentials VENV=.venv-newest PYTHON="$$python"; fi; \
 	done; \
 	echo 'No Python 3.12 or 3.13 was found: the JAX releases that need one were not tested.'
+
+# The documentation site, in build/site; warnings are errors. (The variable silences an advertisement.)
+docs: $(WITH_DOCS)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --config-file docs/site/mkdocs.yml
 
 lint: $(WITH_ALL)
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -40,6 +41,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:ray"),
 ]
 
+EXAMPLES = Path(__file__).parent.parent / "examples"
 FORMATS = ("folder", "webdataset", "parquet", "tfds")
 
 
@@ -256,12 +258,16 @@ def test_an_exception_is_no_crash(tmp_path):
     assert attempts.guarded("part", ["a"], str, list, lambda item, why: "given up") == ["a"]
 
 
-def test_a_lazy_dataset_to_go_on_from(styles, tmp_path, on_one_process):
+def test_a_lazy_dataset_to_go_on_from(styles, tmp_path, on_one_process, monkeypatch, capsys):
     write_tars(tmp_path / "tars", 1, 9, bad=4)
     recipe = Recipe(content_size=0)
     with connected(None):
         dataset = stylized(str(tmp_path / "tars"), [str(styles)], recipe, style_size=32)
         rows = {row.pop("__key__"): row for row in dataset.take_all()}
+        # The example, as long as Ray is here.
+        monkeypatch.setattr(sys, "argv", ["dataset.py", str(tmp_path / "tars")])
+        runpy.run_path(str(EXAMPLES / "dataset.py"), run_name="__main__")
+    assert capsys.readouterr().out.count(" bytes\n") == 16  # two results of each record
     on_one_process(str(tmp_path / "tars"), tmp_path / "alone", "webdataset", recipe)
     alone = read_all(tmp_path / "alone")
     assert len(alone) == 8

@@ -100,7 +100,6 @@ def test_a_run_leaves_what_people_look_at(whole_run, random_weights):
     assert np.isfinite(stylizer(picture, picture)).all()
 
 
-@pytest.mark.essential
 def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, capsys):
     shutil.copytree(workplace / "content", tmp_path / "content")
     (tmp_path / "content" / "5.png").write_bytes(b"no picture")

@@ -1,12 +1,16 @@
 """The Stylizer: exact sizes, mixed sizes, few programs, and the network's own results."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import random_layers
+from PIL import Image
 
 from adain_jax import Style, Stylizer, mix, weights
+from adain_jax.images import PictureError, read_pixels
 from adain_jax.inference.inputs import check_pictures
 from adain_jax.models import MODELS
 from adain_jax.nn import bind
@@ -156,7 +160,7 @@ def test_batches_larger_than_the_batch_size(model, params, stylizer, style):
     ("contents", "options", "message"),
     [
         (np.zeros((4, 4, 3), np.int32), {}, "must be float"),
-        (np.zeros((4, 4), np.float32), {}, r"shape \(h, w, 3\)"),
+        (np.zeros((4, 4, 5), np.float32), {}, r"shape \(h, w, 3\)"),
         (np.zeros((0, 4, 3), np.float32), {}, r"shape \(h, w, 3\)"),
         (np.zeros((3, 4, 4, 3), np.float32), {"alpha": [1, 0]}, "3 contents need one alpha or 3"),
         (np.zeros((4, 4, 3), np.float32), {"masks": [np.ones((3, 3))]}, "must have the size"),
@@ -226,3 +230,64 @@ def test_floats_of_0_to_255_are_refused(low):
         with pytest.raises(ValueError, match=rf"a {name} picture's floats .* divide .* by 255"):
             check_pictures([pixels], name)
     assert check_pictures([pixels.clip(-2, 3) if low == 0 else np.ones((1, 1, 3))], "style")
+
+
+def test_alpha_is_laid_on_white_and_gray_has_three_equal_channels():
+    with_alpha = rng.integers(0, 256, (6, 7, 4), np.uint8)
+    color, alpha = with_alpha[..., :3].astype(float), with_alpha[..., 3:] / 255
+    on_white = color * alpha + 255 * (1 - alpha)
+    (as_bytes,) = check_pictures(with_alpha, "content")
+    assert as_bytes.dtype == np.uint8
+    assert np.abs(as_bytes - on_white).max() <= 1
+    (as_floats,) = check_pictures(with_alpha.astype(np.float32) / 255, "content")
+    np.testing.assert_allclose(as_floats, on_white / 255, atol=1e-6)
+    gray = with_alpha[..., 0]
+    for one in (gray, gray[..., None], Image.fromarray(gray), jnp.asarray(gray)):
+        (repeated,) = check_pictures(one, "style")
+        np.testing.assert_array_equal(repeated, np.stack([gray] * 3, axis=-1))
+    (batched,) = check_pictures(gray[None, ..., None], "style")
+    np.testing.assert_array_equal(batched, repeated)
+
+
+def test_channels_that_come_first_are_refused_with_a_hint():
+    for pictures in (np.zeros((3, 8, 9), np.float32), np.zeros((2, 3, 8, 9), np.float32)):
+        hint = r"must have shape .* not \(3, 8, 9\): .* give numpy.moveaxis\(picture, -3, -1\)"
+        with pytest.raises(ValueError, match=hint):
+            check_pictures(pictures, "content")
+        assert check_pictures(np.moveaxis(pictures, -3, -1), "content")[0].shape == (8, 9, 3)
+
+
+def test_files_and_images_are_read_like_the_command_reads_them(tmp_path):
+    stylizer = Stylizer(random_layers("fast"))
+    style = stylizer.encode_style(picture(24, 16))
+    image = Image.fromarray(rng.integers(0, 256, (5, 6, 3), np.uint8)).resize((24, 16))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter
+    turned, plain = tmp_path / "turned.jpg", tmp_path / "plain.png"
+    image.save(turned, exif=exif)
+    image.convert("LA").save(plain)
+    expected = [stylizer(read_pixels(path), style) for path in (turned, plain)]
+    assert expected[0].shape == (24, 16, 3)
+    np.testing.assert_array_equal(stylizer(str(turned), style), expected[0])
+    with Image.open(turned) as opened:
+        np.testing.assert_array_equal(stylizer(opened, style), expected[0])
+        assert opened.size == (24, 16)  # as it was
+    results = stylizer([turned, plain], style)
+    assert isinstance(results, list)
+    for result, exact in zip(results, expected, strict=True):
+        assert result.dtype == np.uint8
+        assert np.abs(result.astype(int) - exact).max() <= 1  # other padding, other rounding
+    one, several = stylizer.encode_style(plain), stylizer.encode_style([plain, turned])
+    np.testing.assert_allclose(several.mean[0], one.mean, rtol=1e-4, atol=1e-5)
+    (tmp_path / "bad.jpg").write_bytes(b"rubbish")
+    with pytest.raises(PictureError, match=r"bad\.jpg: not a picture"):
+        stylizer([turned, tmp_path / "bad.jpg"], style)
+    half = tmp_path / "half.png"
+    half.write_bytes(plain.read_bytes()[:-100])
+    with Image.open(half) as opened, pytest.raises(PictureError, match="content: damaged"):
+        stylizer(opened, style)
+
+
+@pytest.mark.parametrize("function", [Stylizer.__call__, Stylizer.load, Stylizer])
+def test_help_shows_a_signature_of_three_lines(function):
+    assert len(str(inspect.signature(function))) <= 3 * 100

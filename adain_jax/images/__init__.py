@@ -13,6 +13,7 @@ from adain_jax.images.formats import SUFFIXES, writable_format
 from adain_jax.images.pillow_settings import reading_settings
 from adain_jax.images.reading import (
     MAX_PIXELS,
+    convert_image,
     load_image,
     open_image,
     picture_size,
@@ -33,6 +34,7 @@ __all__ = [
     "PictureWarning",
     "Pixels",
     "TooManyPixelsError",
+    "convert_image",
     "encode_picture",
     "find_pictures",
     "load_image",

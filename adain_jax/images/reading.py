@@ -4,7 +4,8 @@ Inside the project a picture is float32 (h, w, 3), RGB in [0, 1] with sRGB's tra
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
@@ -118,6 +119,21 @@ def load_image(
         return _load(image, target, named, crop=crop, keep_alpha=keep_alpha)
 
     return _read(file, named, read)
+
+
+def convert_image(image: Image.Image, name: Name = "picture") -> Image.Image:
+    """An 8-bit RGB image of any Pillow image: upright, in sRGB, on white, like `read_picture`.
+
+    Args:
+        image: open, decoded or made; it stays as it is, but that it may be decoded here.
+        name: what errors call it.
+
+    Raises:
+        PictureError: it is damaged, or it is unclear which of its values is black and which is white.
+    """
+    with _naming(name), reading_settings():
+        sample_values.check_signs(image)
+        return _load(image, upright_size(image), name, crop=False, keep_alpha=False)
 
 
 def read_mask(
@@ -277,16 +293,22 @@ def _read(file: str | Path | BinaryIO, name: Name, function: Callable[[Image.Ima
 def _read_as_it_is(
     file: str | Path | BinaryIO, name: Name, function: Callable[[Image.Image], T]
 ) -> T:
+    with _naming(name), reading_settings(), open_image(file, name) as image:
+        if isinstance(image, TiffImageFile):
+            image.info.pop("xmp", None)  # Pillow would turn the picture as this says
+            pages = choose_page(image)
+            if pages > 1:
+                message = f"{printable(name)}: only the first of its {pages} pages is read"
+                warnings.warn(message, PictureWarning, stacklevel=2)
+        sample_values.check_signs(image)
+        return function(image)
+
+
+@contextmanager
+def _naming(name: Name) -> Iterator[None]:
+    """Whatever goes wrong with an image becomes a `PictureError` that names it."""
     try:
-        with reading_settings(), open_image(file, name) as image:
-            if isinstance(image, TiffImageFile):
-                image.info.pop("xmp", None)  # Pillow would turn the picture as this says
-                pages = choose_page(image)
-                if pages > 1:
-                    message = f"{printable(name)}: only the first of its {pages} pages is read"
-                    warnings.warn(message, PictureWarning, stacklevel=2)
-            sample_values.check_signs(image)
-            return function(image)
+        yield
     except AdainError as error:
         if error.path is not None:
             raise

@@ -2,19 +2,25 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, NamedTuple, TypeVar
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar, cast
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt8
+from PIL import Image
 
+from adain_jax.images import convert_image, read_pixels
+from adain_jax.images.color_modes import to_rgb
 from adain_jax.images.dtypes import LARGEST_FLOAT, to_float
 from adain_jax.inference.buckets import Size
 from adain_jax.nn.network import FeatureMap
 from adain_jax.style import AnyArray, Style
 
-Picture = Float[AnyArray, "h w 3"] | UInt8[AnyArray, "h w 3"]
-Pictures = Picture | Float[AnyArray, "n h w 3"] | UInt8[AnyArray, "n h w 3"] | Sequence[Picture]
+Picture = Float[AnyArray, "h w *c"] | UInt8[AnyArray, "h w *c"] | Image.Image | str | Path
+"""An array (h, w, 3), gray (h, w) or (h, w, 1), or with alpha (h, w, 4); an image; or its file."""
+Pictures = Picture | Float[AnyArray, "n h w c"] | UInt8[AnyArray, "n h w c"] | Sequence[Picture]
+"""One picture, a batch, or a list."""
 K = TypeVar("K")
 
 
@@ -83,11 +89,11 @@ def make_request(
 
     Args:
         key: anything by which the caller recognizes the result.
-        content: float in [0, 1] or uint8 (h, w, 3).
-        style, alpha, masks, stroke_size: see `Stylizer.__call__`.
+        content, style, alpha, masks, stroke_size: see `Stylizer.__call__`; one picture.
 
     Raises:
         ValueError: the content is not a picture, or content, style and masks do not fit together.
+        PictureError: it is a file that cannot be read.
     """
     contents = check_pictures([content], "content")
     (inputs,) = match_inputs(contents, style, alpha, masks, None)
@@ -100,39 +106,68 @@ def size_of(picture: np.ndarray) -> Size:
 
 
 def is_single(pictures: Pictures) -> bool:
-    """Whether this is one picture (h, w, 3), rather than a batch or a list."""
-    return not isinstance(pictures, Sequence) and np.ndim(pictures) == 3
+    """Whether this is one picture, rather than a batch (n, h, w, c) or a list."""
+    if isinstance(pictures, str | Path | Image.Image):
+        return True
+    return not isinstance(pictures, Sequence) and np.ndim(pictures) < 4
 
 
 def check_pictures(pictures: Pictures, name: str) -> list[np.ndarray]:
     """Returns pictures (h, w, 3) as NumPy arrays: uint8 if all of them are, otherwise float32.
 
+    Files and Pillow images are read as `read_pixels` does; what has an alpha channel is laid on white,
+    and gray is repeated to three channels.
+
     Args:
-        pictures: one picture, a batch or a list; float in [0, 1] or uint8.
+        pictures: one picture, a batch or a list; arrays are float in [0, 1] or uint8.
         name: what error messages call them, "content" or "style".
 
     Raises:
         ValueError: there are none, or one of them is no picture: by its shape, its dtype, or floats
             that are not numbers or far from [0, 1].
+        PictureError: a file or a Pillow image cannot be read.
     """
-    arrays = [np.asarray(p) for p in ([pictures] if is_single(pictures) else pictures)]
+    several = cast(Sequence[Picture], [pictures] if is_single(pictures) else pictures)
+    arrays = [_rgb(picture, name) for picture in several]
     if not arrays:
         raise ValueError(f"at least one {name} picture is needed, and there is none")
-    for array in arrays:
-        if array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-            raise ValueError(f"a {name} picture must have shape (h, w, 3), not {array.shape}")
-        if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-            raise ValueError(
-                f"a {name} picture must be float in [0, 1] or uint8, not {array.dtype}"
-            )
-        if array.dtype != np.uint8 and not abs(array).max() <= LARGEST_FLOAT:
-            raise ValueError(
-                f"a {name} picture's floats must lie in [0, 1], not in {array.min():.4g} to "
-                f"{array.max():.4g}: divide what lies in 0..255 by 255, or give uint8"
-            )
     if len({array.dtype for array in arrays}) > 1 or arrays[0].dtype != np.uint8:
         arrays = [to_float(array).astype(np.float32, copy=False) for array in arrays]
     return arrays
+
+
+def _rgb(picture: Picture, name: str) -> np.ndarray:
+    """One picture as an array (h, w, 3), uint8 or float."""
+    if isinstance(picture, str | Path):
+        return read_pixels(picture)
+    if isinstance(picture, Image.Image):
+        return np.asarray(convert_image(picture, name))
+    array = np.asarray(picture)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
+        hint = ""
+        if array.ndim == 3 and array.shape[0] in (1, 3, 4):
+            hint = ": its channels come first, so give numpy.moveaxis(picture, -3, -1)"
+        raise ValueError(
+            f"a {name} picture must have shape (h, w, 3), (h, w, 4) with alpha, or (h, w) if it is "
+            f"gray, not {np.shape(picture)}{hint}"
+        )
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise ValueError(f"a {name} picture must be float in [0, 1] or uint8, not {array.dtype}")
+    if array.dtype != np.uint8 and not abs(array).max() <= LARGEST_FLOAT:
+        raise ValueError(
+            f"a {name} picture's floats must lie in [0, 1], not in {array.min():.4g} to "
+            f"{array.max():.4g}: divide what lies in 0..255 by 255, or give uint8"
+        )
+    if array.shape[-1] == 1:
+        return np.repeat(array, 3, axis=-1)
+    if array.shape[-1] == 4:
+        if array.dtype == np.uint8:
+            return np.asarray(to_rgb(Image.fromarray(array), keep_alpha=False))
+        color, alpha = array[..., :3], array[..., 3:]
+        return color * alpha + (1 - alpha)
+    return array
 
 
 def match_inputs(

@@ -1,5 +1,8 @@
 """`Stylizer`: a loaded model that stylizes pictures of any size, many at once."""
 
+# Annotations stay text, so that help() shows names instead of what they stand for.
+from __future__ import annotations
+
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
+from PIL import Image
 
 from adain_jax.inference import memory, programs
 from adain_jax.inference.buckets import Buckets, FixedBuckets, Size
@@ -37,6 +41,10 @@ CONTENT_SHAPES = 8  # padded shapes, see `Buckets`
 STYLE_SHAPES = 4
 
 Masks = Sequence[Float[AnyArray, "h w"]] | Float[AnyArray, "r h w"]
+"""One mask for each of r regions."""
+File = str | Path | None
+Tile = int | Literal["auto", "off"]
+Shapes = Literal["few", "fixed"]
 
 
 class _Program(NamedTuple):
@@ -59,13 +67,15 @@ class _Program(NamedTuple):
 
 
 class Stylizer:
-    """Stylizes RGB pictures, one at a time or in batches of mixed sizes.
+    """Stylizes pictures, one at a time or in batches of mixed sizes.
 
-    Pictures are float in [0, 1], or uint8 as in files; results are float32 or uint8 likewise.
+    A picture is an array (h, w, 3), RGB, float in [0, 1], or uint8 as in files; results are float32 or
+    uint8 likewise. It may also be gray, (h, w) or (h, w, 1); have an alpha channel, (h, w, 4), and is
+    then laid on white; or be a path or a Pillow image, which is read as `read_pixels` does, as uint8.
 
-    Example:
+    Examples:
         >>> stylizer = Stylizer.load()                       # the fast network
-        >>> style = stylizer.encode_style(painting)          # once, for however many contents
+        >>> style = stylizer.encode_style("painting.jpg")    # once, for however many contents
         >>> pictures = stylizer(photographs, style, alpha=0.8)
 
     Pictures of many sizes are computed in a few padded shapes, each one compiled program; results do
@@ -87,9 +97,9 @@ class Stylizer:
         model: Model = "fast",
         dtype: str = "float32",
         batch_size: int | None = None,
-        tile: int | Literal["auto", "off"] = "auto",
+        tile: Tile = "auto",
         devices: Sequence[jax.Device] | None = None,
-        shapes: Literal["few", "fixed"] = "few",
+        shapes: Shapes = "few",
     ):
         """Makes a stylizer with given parameters.
 
@@ -139,15 +149,15 @@ class Stylizer:
         cls,
         model: str = "fast",
         *,
-        network: str | Path | None = None,
-        encoder: str | Path | None = None,
-        decoder: str | Path | None = None,
+        network: File = None,
+        encoder: File = None,
+        decoder: File = None,
         dtype: str = "float32",
         batch_size: int | None = None,
-        tile: int | Literal["auto", "off"] = "auto",
+        tile: Tile = "auto",
         devices: Sequence[jax.Device] | None = None,
-        shapes: Literal["few", "fixed"] = "few",
-    ) -> "Stylizer":
+        shapes: Shapes = "few",
+    ) -> Stylizer:
         """Loads the weights that ship, or others written by `adain convert` or `adain train`.
 
         Args:
@@ -198,14 +208,14 @@ class Stylizer:
         """Encodes the styles of pictures.
 
         Args:
-            pictures: one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any
-                sizes; float in [0, 1] or uint8.
+            pictures: one picture, a batch (n, h, w, 3) or a list of pictures of any sizes.
 
         Returns:
             Leaves float32 (c,) for one picture, (n, c) for a batch or a list; NumPy arrays.
 
         Raises:
-            ValueError: there is no picture, or something is not a picture (h, w, 3).
+            ValueError: there is no picture, or something is not a picture.
+            PictureError: a file cannot be read.
         """
         checked = check_pictures(pictures, "style")
         sizes = (size_of(picture) for picture in checked)
@@ -233,10 +243,11 @@ class Stylizer:
         Pictures that are computed in tiles are too large for that; each result encodes them again.
 
         Args:
-            picture: float in [0, 1] or uint8 (h, w, 3).
+            picture: one picture.
 
         Raises:
-            ValueError: it is not a picture (h, w, 3).
+            ValueError: it is not a picture.
+            PictureError: it is a file that cannot be read.
         """
         (checked,) = check_pictures([picture], "content")
         program = self._program(checked, self._content_buckets)
@@ -258,9 +269,9 @@ class Stylizer:
         stroke_size: int | None = ...,
     ) -> jax.Array: ...
     @overload
-    def __call__(
+    def __call__(  # type: ignore[overload-overlap]  # a str is a sequence of str, too
         self,
-        contents: np.ndarray | Content,
+        contents: np.ndarray | Image.Image | str | Path | Content,
         style: Style | Pictures,
         alpha: float | Sequence[float] = ...,
         *,
@@ -289,10 +300,10 @@ class Stylizer:
         content_style: Style | None = None,
         stroke_size: int | None = None,
     ) -> AnyArray | list[np.ndarray]:
-        """Stylizes one picture (h, w, 3), a batch (n, h, w, 3) or a list of pictures of any sizes.
+        """Stylizes one picture, a batch (n, h, w, 3) or a list of pictures of any sizes.
 
         Args:
-            contents: pictures, float in [0, 1] or uint8; or one that `encode_content` encoded.
+            contents: pictures; or one that `encode_content` encoded.
             style: a `Style`, or pictures to encode: one for all contents, or one per content. With
                 masks, one per region.
             alpha: strength (equation 14), from 0, the decoded content, to 1; one for all contents or
@@ -307,16 +318,17 @@ class Stylizer:
                 of pixels whatever the size.
 
         Returns:
-            The same kind as `contents`; each picture has exactly the size of its content. Results
-            are uint8 if all contents are, otherwise float32 clipped to [0, 1]. If a picture is
-            mapped from a file (np.memmap) and computed in tiles, its result is mapped from a
-            temporary file, which is deleted with the array. The result of a batch (n, h, w, 3) is
-            always in memory.
+            The same kind as `contents`, pictures (h, w, 3) of exactly the sizes of their contents; a
+            NumPy array for a path or a Pillow image. Results are uint8 if all contents are, otherwise
+            float32 clipped to [0, 1]. If a picture is mapped from a file (np.memmap) and computed in
+            tiles, its result is mapped from a temporary file, which is deleted with the array. The
+            result of a batch (n, h, w, 3) is always in memory.
 
         Raises:
             ValueError: there is no content or no style, something is not a picture, the numbers of
                 contents, styles, strengths and masks do not fit together, or `stroke_size` is below 1
                 or given with `content_style` or an encoded content, which are of one size.
+            PictureError: a file cannot be read.
             NoRoomError: the temporary folder has no room for such a result.
         """
         pictures = contents.picture if isinstance(contents, Content) else contents
@@ -339,9 +351,10 @@ class Stylizer:
         )
         by_index = {request.key: result for request, result in self._results(requests)}
         results = [by_index[i] for i in range(len(checked))]
-        if isinstance(pictures, Sequence):
+        single = is_single(pictures)
+        if isinstance(pictures, Sequence) and not single:
             return results
-        result = results[0] if is_single(pictures) else np.stack(results)
+        result = results[0] if single else np.stack(results)
         return jnp.asarray(result) if isinstance(pictures, jax.Array) else result
 
     def stream(self, requests: Iterable[Request[K]]) -> Iterator[tuple[Request[K], np.ndarray]]:
