@@ -36,7 +36,7 @@ class Statistics(NamedTuple):
 
 def encode_style(graph: Graph, network: Network, picture: str) -> Statistics:
     """`StyleNetwork.encode_style` of a picture (1, 3, h, w)."""
-    return _statistics(graph, network.encode(graph, network.pad_to_stride(graph, picture)))
+    return _statistics(graph, encode(graph, network, picture))
 
 
 def paint(
@@ -52,14 +52,34 @@ def paint(
         alpha: ().
         masks: (1, r, h, w), or None.
     """
-    op = graph.op
-    features = network.encode(graph, network.pad_to_stride(graph, content))
+    features = encode(graph, network, content)
     if masks is None:
         target = _adain(graph, features, style, _statistics(graph, features))
     else:
         target = _adain_regions(graph, features, style, _regions(graph, network, masks))
-    kept = op("Mul", op("Sub", graph.number(1), alpha), features)
-    return network.decode(graph, op("Add", kept, op("Mul", alpha, target)))
+    return network.decode(graph, _blend(graph, features, target, alpha))
+
+
+def paint_features(
+    graph: Graph, network: Network, features: str, own: Statistics, style: Statistics, alpha: str
+) -> str:
+    """`StyleNetwork.stylize`: a picture (1, 3, H, W), not clipped.
+
+    Args:
+        graph: gets the nodes.
+        network: the parts.
+        features: (1, c, h, w).
+        own: of the whole content.
+        style: one row.
+        alpha: ().
+    """
+    target = _adain(graph, features, style, own)
+    return network.decode(graph, _blend(graph, features, target, alpha))
+
+
+def encode(graph: Graph, network: Network, picture: str) -> str:
+    """`StyleNetwork.encode`: features (1, c, H, W) of a picture (1, 3, h, w)."""
+    return network.encode(graph, network.pad_to_stride(graph, picture))
 
 
 def _statistics(graph: Graph, x: str) -> Statistics:
@@ -88,6 +108,11 @@ def _root(graph: Graph, variance: str) -> str:
 def _adain(graph: Graph, x: str, style: Statistics, own: Statistics) -> str:
     normalized = graph.op("Div", graph.op("Sub", x, own.mean), own.std)
     return graph.op("Add", graph.op("Mul", style.std, normalized), style.mean)
+
+
+def _blend(graph: Graph, content: str, stylized: str, alpha: str) -> str:
+    kept = graph.op("Mul", graph.op("Sub", graph.number(1), alpha), content)
+    return graph.op("Add", kept, graph.op("Mul", alpha, stylized))
 
 
 def _adain_regions(graph: Graph, x: str, styles: Statistics, regions: str) -> str:
