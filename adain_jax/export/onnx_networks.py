@@ -54,10 +54,12 @@ def paint(
     """
     features = encode(graph, network, content)
     if masks is None:
-        target = _adain(graph, features, style, _statistics(graph, features))
-    else:
-        target = _adain_regions(graph, features, style, _regions(graph, network, masks))
-    return network.decode(graph, _blend(graph, features, target, alpha))
+        own = _statistics(graph, features)
+        return paint_features(graph, network, features, own, style, alpha)
+    op = graph.op
+    target = _adain_regions(graph, features, style, _regions(graph, network, masks))
+    kept = op("Mul", op("Sub", graph.number(1), alpha), features)
+    return network.decode(graph, op("Add", kept, op("Mul", alpha, target)))
 
 
 def paint_features(
@@ -73,8 +75,12 @@ def paint_features(
         style: one row.
         alpha: ().
     """
-    target = _adain(graph, features, style, own)
-    return network.decode(graph, _blend(graph, features, target, alpha))
+    op = graph.op
+    # AdaIN and the blend with the content are one factor and one summand for each channel.
+    ratio = op("Div", style.std, own.std)
+    factor = op("Add", op("Sub", graph.number(1), alpha), op("Mul", alpha, ratio))
+    summand = op("Mul", alpha, op("Sub", style.mean, op("Mul", ratio, own.mean)))
+    return network.decode(graph, op("Add", op("Mul", factor, features), summand))
 
 
 def encode(graph: Graph, network: Network, picture: str) -> str:
@@ -108,11 +114,6 @@ def _root(graph: Graph, variance: str) -> str:
 def _adain(graph: Graph, x: str, style: Statistics, own: Statistics) -> str:
     normalized = graph.op("Div", graph.op("Sub", x, own.mean), own.std)
     return graph.op("Add", graph.op("Mul", style.std, normalized), style.mean)
-
-
-def _blend(graph: Graph, content: str, stylized: str, alpha: str) -> str:
-    kept = graph.op("Mul", graph.op("Sub", graph.number(1), alpha), content)
-    return graph.op("Add", kept, graph.op("Mul", alpha, stylized))
 
 
 def _adain_regions(graph: Graph, x: str, styles: Statistics, regions: str) -> str:
