@@ -1,15 +1,16 @@
 # Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on. `make demo` installs what
-# the commands need, `make app` also what the page needs, and the tests and linters everything.
+# the commands need, `make app` and `make web` also what the pages need, and the tests and linters everything.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 WITH_APP := $(VENV)/installed-app
+WITH_WEB := $(VENV)/installed-web
 WITH_ALL := $(VENV)/installed-dev
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
-.PHONY: demo app test test-essentials test-newest lint clean
+.PHONY: demo app web test test-essentials test-newest lint clean
 
 # Stylizes the example pictures in the example styles.
 demo: $(INSTALLED)
@@ -19,6 +20,10 @@ demo: $(INSTALLED)
 PORT ?= 8501
 app: $(WITH_APP)
 	$(BIN)/adain app --port $(PORT)
+
+# Builds the page that needs no server into web/dist, and serves it on this machine.
+web: $(WITH_WEB)
+	@PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --directory web serve PORT=$(PORT)
 
 test: $(WITH_ALL)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -56,4 +61,4 @@ $(VENV)/installed-%: $(INSTALLED)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-newest build dist *.egg-info
+	rm -rf .venv .venv-newest build dist *.egg-info web/dist web/models web/node_modules

@@ -35,7 +35,10 @@ const styles = new Gallery(
     import.meta.glob('../../examples/style/*.jpg', { query: '?url', import: 'default', eager: true }),
   ),
   'marbling',
-  () => refresh(),
+  () => {
+    mixer.show(styles.picked, styles.most);
+    refresh();
+  },
 );
 const mixer = new Mixer(byId('mix'), () => refresh());
 
@@ -70,7 +73,6 @@ const repaint = latest(async () => {
 });
 
 async function refresh(): Promise<void> {
-  mixer.show(styles.picked, styles.most);
   try {
     await repaint();
   } catch (error) {

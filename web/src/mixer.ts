@@ -23,17 +23,18 @@ export class Mixer {
       return this.place.replaceChildren(make('p', { textContent: `Pick two to ${most} styles.` }));
     }
     const weights = this.weights(styles);
-    this.place.replaceChildren(...styles.map((style, i) => this.slider(style, weights[i])));
+    this.place.replaceChildren(...styles.map((style, i) => this.slider(style, weights[i], `share-${i}`)));
   }
 
-  private slider(style: Photo, share: number): HTMLElement {
-    const input = make('input', { type: 'range', value: String(share) });
-    const label = make('label', { className: 'slider' });
-    label.append(`How much of ${style.name} `, document.createElement('output'), input);
+  private slider(style: Photo, share: number, id: string): HTMLElement {
+    const input = make('input', { type: 'range', id, value: String(share) });
+    const label = make('label', { htmlFor: id, textContent: `How much of ${style.name}` });
+    const all = make('div', { className: 'slider' });
+    all.append(label, make('output', {}), input);
     slider(input, (value) => {
       this.shares.set(style, value);
       this.onChange();
     });
-    return label;
+    return all;
   }
 }

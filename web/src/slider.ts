@@ -1,8 +1,8 @@
-/** Has a slider show its value in its label, and tell when it is moved. */
+/** Has a slider show its value beside it, and tell when it is moved. */
 export function slider(input: HTMLInputElement, onMove: (value: number) => void): void {
-  const output = input.closest('label')?.querySelector('output');
+  const output = input.parentElement!.querySelector('output')!;
   const show = () => {
-    if (output) output.value = `${input.value} %`;
+    output.value = `${input.value} %`;
   };
   input.addEventListener('input', () => {
     show();
