@@ -3,10 +3,10 @@
     python -m benchmarks.web [--side 512] [--cores 2] [--repeats 5]
 
 Prints what the page weighs, how long its first painting takes (of an example, the network loaded
-from this machine), and the seconds for a photograph of side x side pixels in a known style, and then
-for another strength, which needs the second half of the network only. Page and `Stylizer` take turns, so
-that each meets the machine at its fast and slow moments alike; times are medians, "ratio" is to
-`Stylizer`'s. All is bound to as many cores as are given; the page says itself how many threads it has.
+from this machine), and the seconds for a photograph of side x side pixels in a known style, and
+then for another strength, which needs the second half of the network only. Page and `Stylizer` take
+turns, so that each meets the machine at its fast and slow moments alike; times are medians, "ratio"
+is to `Stylizer`'s. All is bound to as many cores as are given; the page says how many threads it has.
 """
 
 import argparse
@@ -105,8 +105,9 @@ def turns(page: "Page", side: int, repeats: int) -> Iterator[list[float]]:
     for number, photo in enumerate(photos):
         data = io.BytesIO()
         Image.fromarray(photo).save(data, "PNG")
-        file = {"name": f"{number}.png", "mimeType": "image/png", "buffer": data.getvalue()}
-        page.get_by_label("Your own photograph").set_input_files([file])  # type: ignore[list-item]
+        page.get_by_label("Your own photograph").set_input_files(
+            {"name": f"{number}.png", "mimeType": "image/png", "buffer": data.getvalue()}
+        )
         page.get_by_role("button", name=str(number), exact=True).wait_for()
     for turn in range(2 * (repeats // 2 + 1)):
         content = photos[turn % 2].astype(np.float32) / 255
@@ -133,7 +134,7 @@ def main() -> None:
     options = parser.parse_args()
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.cores])
-    build = ["make", "--directory", WEB, f"PYTHON={sys.executable}"]
+    build = ["make", "--directory", str(WEB), f"PYTHON={sys.executable}"]
     subprocess.run(build, env=ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
     print_weights()
     with opened() as page:

@@ -30,7 +30,7 @@ export class Mixer {
     const input = make('input', { type: 'range', id, value: String(share) });
     const label = make('label', { htmlFor: id, textContent: `How much of ${style.name}` });
     const all = make('div', { className: 'slider' });
-    all.append(label, make('output', {}), input);
+    all.append(label, make('span', { ariaHidden: 'true' }), input);
     slider(input, (value) => {
       this.shares.set(style, value);
       this.onChange();

@@ -1,8 +1,8 @@
-/** Has a slider show its value beside it, and tell when it is moved. */
+/** Has a slider show its value in the span beside it, and tell when it is moved. */
 export function slider(input: HTMLInputElement, onMove: (value: number) => void): void {
-  const output = input.parentElement!.querySelector('output')!;
+  const shown = input.parentElement!.querySelector('span')!;
   const show = () => {
-    output.value = `${input.value} %`;
+    shown.textContent = `${input.value} %`;
   };
   input.addEventListener('input', () => {
     show();
