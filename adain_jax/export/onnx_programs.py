@@ -77,15 +77,14 @@ def _paint(graph: Graph, stylizer: Stylizer, *, masks: bool) -> None:
 
 def _encode(graph: Graph, stylizer: Stylizer) -> None:
     features = encode(graph, NETWORKS[stylizer.model], _channels_first(graph, "picture"))
-    graph.name(_channels_last(graph, features), "features")
+    graph.name(features, "features")
 
 
 def _decode(graph: Graph, stylizer: Stylizer) -> None:
-    features = _channels_first(graph, "features")
     own = _statistics(graph, "content_mean", "content_std")
     style = _statistics(graph, "mean", "std")
     _give_result(
-        graph, paint_features(graph, NETWORKS[stylizer.model], features, own, style, "alpha")
+        graph, paint_features(graph, NETWORKS[stylizer.model], "features", own, style, "alpha")
     )
 
 
@@ -96,15 +95,11 @@ def _statistics(graph: Graph, mean: str, std: str) -> Statistics:
 
 def _give_result(graph: Graph, painted: str) -> None:
     clipped = graph.op("Clip", painted, graph.number(0), graph.number(1))
-    graph.name(_channels_last(graph, clipped), "result")
+    graph.name(graph.op("Transpose", clipped, perm=[0, 2, 3, 1]), "result")
 
 
 def _channels_first(graph: Graph, picture: str) -> str:
     return graph.op("Transpose", picture, perm=[0, 3, 1, 2])
-
-
-def _channels_last(graph: Graph, picture: str) -> str:
-    return graph.op("Transpose", picture, perm=[0, 2, 3, 1])
 
 
 def _infos(values: dict[str, Values]) -> list[ValueInfoProto]:

@@ -71,7 +71,7 @@ def programs(regions: int) -> tuple[Program, Program]:
 def halves() -> tuple[Program, Program]:
     """The painter as two programs, between which statistics of the content are taken."""
     features = {
-        "features": Values((1, "rows", "columns", CHANNELS), "one for each block of 8 x 8 pixels")
+        "features": Values((1, CHANNELS, "rows", "columns"), "one for each block of 8 x 8 pixels")
     }
     encoder = Program(
         name="encoder",

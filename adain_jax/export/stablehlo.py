@@ -50,7 +50,7 @@ def serialize(program: Program, stylizer: Stylizer, *, half: bool) -> bytes:
         return {"result": jnp.clip(result[:, :height, :width], 0, 1)}
 
     def encode(picture: Array) -> dict[str, Array]:
-        return {"features": network().encode(*_framed(picture)).features}
+        return {"features": network().encode(*_framed(picture)).features.transpose(0, 3, 1, 2)}
 
     def decode(
         features: Array,
@@ -61,6 +61,7 @@ def serialize(program: Program, stylizer: Stylizer, *, half: bool) -> bytes:
         alpha: Array,
     ) -> dict[str, Array]:
         own, style = Style(content_mean, content_std), Style(mean, std)
+        features = features.transpose(0, 2, 3, 1)
         size = jnp.array([features.shape[1:3]], jnp.int32)
         result = network().stylize(FeatureMap(features, size), style, alpha, None, own)
         return {"result": jnp.clip(result, 0, 1)}

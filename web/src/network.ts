@@ -64,8 +64,8 @@ export class Network {
     }
     const picture = this.tensor(rgb, [1, height, width, 3]);
     const { features } = await this.run(this.encoder, { picture });
-    const [, rows, columns] = features.dims;
-    return { data: features.data as Float32Array, rows, columns };
+    const [, channels, rows, columns] = features.dims;
+    return { data: features.data as Float32Array, channels, rows, columns };
   }
 
   /**
@@ -75,10 +75,10 @@ export class Network {
    * @param own the statistics of the whole picture.
    */
   async decode(features: Features, own: Style, style: Style, alpha: number): Promise<Float32Array> {
-    const { data, rows, columns } = features;
+    const { data, channels, rows, columns } = features;
     const vector = (values: Float32Array) => this.tensor(values, [1, values.length]);
     const { result } = await this.run(this.decoder, {
-      features: this.tensor(data, [1, rows, columns, data.length / rows / columns]),
+      features: this.tensor(data, [1, channels, rows, columns]),
       content_mean: vector(own.mean),
       content_std: vector(own.std),
       mean: vector(style.mean),

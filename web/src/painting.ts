@@ -1,7 +1,6 @@
 import type { Network } from './network';
-import { Moments, type Style } from './styles';
+import { type Features, Moments, type Style } from './styles';
 import { roundUp, type Span, spans } from './tiles';
-import type { Features } from './styles';
 
 /** Larger pictures are computed in tiles with sides of so many pixels, which take some 300 MB. */
 const TILE = 1024;
@@ -34,7 +33,7 @@ export async function encode(network: Network, picture: Picture, onStep: OnStep)
   for (const [i, [y, x]] of tiles.entries()) {
     await onStep(i, tiles.length);
     features = await network.encode(read(picture, y, x));
-    moments ??= new Moments(features.data.length / features.rows / features.columns);
+    moments ??= new Moments(features.channels);
     moments.add(features, core(y, network.stride), core(x, network.stride));
   }
   const statistics = moments!.style(network.epsilon);

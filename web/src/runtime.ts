@@ -27,11 +27,17 @@ export async function loadRuntime(fetchFile: Fetch): Promise<Runtime> {
   return webAssembly(fetchFile);
 }
 
-/** Whether there is a GPU, and WebAssembly can wait for it. */
+/** Whether there is a real GPU, and WebAssembly can wait for it. */
 async function hasWebGpu(): Promise<boolean> {
   if (!('gpu' in navigator) || !('Suspending' in WebAssembly)) return false;
-  const gpu = navigator.gpu as { requestAdapter(): Promise<unknown> };
-  return Boolean(await gpu.requestAdapter().catch(() => null));
+  const gpu = navigator.gpu as { requestAdapter(): Promise<Adapter | null> };
+  const adapter = await gpu.requestAdapter().catch(() => null);
+  return adapter !== null && !adapter.info.isFallbackAdapter;
+}
+
+/** What is asked of WebGPU here; TypeScript does not know it yet. */
+interface Adapter {
+  info: { isFallbackAdapter?: boolean };
 }
 
 async function webGpu(fetchFile: Fetch): Promise<Runtime> {

@@ -4,9 +4,10 @@ export interface Style {
   std: Float32Array;
 }
 
-/** Features of a picture or of a tile: `rows` x `columns` positions, the channels of each together. */
+/** Features of a picture or of a tile: for each channel `rows` x `columns` positions. */
 export interface Features {
   data: Float32Array;
+  channels: number;
   rows: number;
   columns: number;
 }
@@ -17,23 +18,24 @@ export class Moments {
   private readonly sums: Float64Array;
   private readonly squares: Float64Array;
 
-  constructor(private readonly channels: number) {
+  constructor(channels: number) {
     this.sums = new Float64Array(channels);
     this.squares = new Float64Array(channels);
   }
 
   /** Adds the features from a first row and column to before a last one. */
-  add({ data, columns }: Features, [top, bottom]: Range, [left, right]: Range): void {
-    const { channels, sums, squares } = this;
-    for (let row = top; row < bottom; row++) {
-      for (let column = left; column < right; column++) {
-        const at = (row * columns + column) * channels;
-        for (let c = 0; c < channels; c++) {
-          const x = data[at + c];
-          sums[c] += x;
-          squares[c] += x * x;
+  add({ data, channels, rows, columns }: Features, [top, bottom]: Range, [left, right]: Range): void {
+    for (let c = 0; c < channels; c++) {
+      let [sum, squares] = [0, 0];
+      for (let row = top; row < bottom; row++) {
+        const start = (c * rows + row) * columns;
+        for (let at = start + left; at < start + right; at++) {
+          sum += data[at];
+          squares += data[at] * data[at];
         }
       }
+      this.sums[c] += sum;
+      this.squares[c] += squares;
     }
     this.count += (bottom - top) * (right - left);
   }
