@@ -16,4 +16,9 @@ export class Bitmap implements Picture {
     context.drawImage(this.bitmap, -left, -top);
     return context.getImageData(0, 0, width, height);
   }
+
+  /** Gives its memory back. */
+  close(): void {
+    this.bitmap.close();
+  }
 }

@@ -47,6 +47,7 @@ async function downloadFull({ photo, how, name, whole }: Painted): Promise<void>
     isStopped = true;
   };
   stop.hidden = false;
+  stop.focus();
   fullButton.disabled = true;
   const report = (done: number, of: number) => {
     if (isStopped) throw new Error('Stopped.');
@@ -59,8 +60,9 @@ async function downloadFull({ photo, how, name, whole }: Painted): Promise<void>
     say('');
     if (!isStopped) complain([`The full size could not be painted: ${(error as Error).message}`]);
   }
-  stop.hidden = true;
   fullButton.disabled = false;
+  if (document.activeElement === stop) fullButton.focus();
+  stop.hidden = true;
 }
 
 function save(file: Blob, name: string): void {

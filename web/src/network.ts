@@ -2,7 +2,7 @@ import type { InferenceSession } from 'onnxruntime-web';
 import decoderUrl from '../models/fast-decoder.onnx?url';
 import encoderUrl from '../models/fast-encoder.onnx?url';
 import { readMetadata } from './onnx_metadata';
-import { type Fetch, loadRuntime, type Runtime } from './runtime';
+import { type Fetch, type Runtime, runtimes } from './runtime';
 import type { Features, Style } from './styles';
 
 /** How much of all that is to be loaded has come, in bytes. */
@@ -34,18 +34,25 @@ export class Network {
     this.epsilon = number('epsilon');
   }
 
-  /** Loads the runtime and the two files, at once. */
+  /** Loads a runtime and the two files, at once; where one runtime does not start, the next. */
   static async load(onLoading: OnLoading): Promise<Network> {
     const fetchFile = counted(onLoading);
-    const [runtime, ...files] = await Promise.all([
-      loadRuntime(fetchFile),
+    const loaders = await runtimes();
+    const files = Promise.all([
       fetchFile(encoderUrl, __BYTES__.encoder),
       fetchFile(decoderUrl, __BYTES__.decoder),
     ]);
-    const open = (file: Uint8Array) =>
-      runtime.ort.InferenceSession.create(file, { executionProviders: runtime.providers });
-    const metadata = readMetadata(files[0]);
-    return new Network(runtime, await open(files[0]), await open(files[1]), metadata);
+    for (;;) {
+      try {
+        const [runtime, [encoder, decoder]] = await Promise.all([loaders.shift()!(fetchFile), files]);
+        const open = (file: Uint8Array) =>
+          runtime.ort.InferenceSession.create(file, { executionProviders: runtime.providers });
+        return new Network(runtime, await open(encoder), await open(decoder), readMetadata(encoder));
+      } catch (error) {
+        if (loaders.length === 0) throw error;
+        console.warn('The next runtime is tried:', error);
+      }
+    }
   }
 
   /** What the network computes with, for people. */

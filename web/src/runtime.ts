@@ -15,16 +15,11 @@ export interface Runtime {
 /** Reads a file of the page's, of a known size in bytes. */
 export type Fetch = (url: string, size: number) => Promise<Uint8Array<ArrayBuffer>>;
 
-/** The fastest runtime that this browser has: on its GPU, else on as many threads as it allows. */
-export async function loadRuntime(fetchFile: Fetch): Promise<Runtime> {
-  if (await hasWebGpu()) {
-    try {
-      return await webGpu(fetchFile);
-    } catch (error) {
-      console.warn('WebGPU is not used:', error);
-    }
-  }
-  return webAssembly(fetchFile);
+const MAX_THREADS = 8; // more hardly help, as they wait for each other after each layer
+
+/** What loads the runtimes that this browser may have, the fastest first: on its GPU, and on its cores. */
+export async function runtimes(): Promise<((fetchFile: Fetch) => Promise<Runtime>)[]> {
+  return (await hasWebGpu()) ? [webGpu, webAssembly] : [webAssembly];
 }
 
 /** Whether there is a real GPU, and WebAssembly can wait for it. */
@@ -54,7 +49,7 @@ async function webAssembly(fetchFile: Fetch): Promise<Runtime> {
     import('onnxruntime-web/wasm'),
     fetchFile(wasm, __BYTES__.wasm),
   ]);
-  const numThreads = crossOriginIsolated ? navigator.hardwareConcurrency : 1;
+  const numThreads = crossOriginIsolated ? Math.min(navigator.hardwareConcurrency, MAX_THREADS) : 1;
   Object.assign(ort.env.wasm, { wasmPaths: { mjs }, wasmBinary: binary, numThreads });
   return { ort, providers: ['wasm'] };
 }

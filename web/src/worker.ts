@@ -17,7 +17,9 @@ const painter = {
 
   /** The statistics of a picture as style. */
   async encodeStyle(picture: ImageBitmap): Promise<Style> {
-    return (await encode(network, new Bitmap(picture), () => {})).statistics;
+    const { statistics } = await encode(network, new Bitmap(picture), () => {});
+    picture.close();
+    return statistics;
   },
 
   /** Sets the photograph that `paint` paints. */
@@ -33,10 +35,14 @@ const painter = {
   /** Paints a picture of any size, and gives the painting as a file of a type. */
   async paintFile(file: Blob, how: Paint, type: string, onStep: OnStep): Promise<Blob> {
     const picture = new Bitmap(await createImageBitmap(file));
-    // A step of painting takes about twice as long as one of encoding.
-    const encoded = await encode(network, picture, (done, of) => onStep(done, 3 * of));
-    const canvas = await canvasOf(encoded, how, (done, of) => onStep(of + 2 * done, 3 * of));
-    return canvas.convertToBlob({ type, quality: 0.95 });
+    try {
+      // A step of painting takes about twice as long as one of encoding.
+      const encoded = await encode(network, picture, (done, of) => onStep(done, 3 * of));
+      const canvas = await canvasOf(encoded, how, (done, of) => onStep(of + 2 * done, 3 * of));
+      return await canvas.convertToBlob({ type, quality: 0.95 });
+    } finally {
+      picture.close();
+    }
   },
 };
 
