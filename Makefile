@@ -1,16 +1,18 @@
 # Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on. `make demo` installs what
-# the commands need, `make app` and `make docs` also what theirs need, and the tests and linters everything.
+# the commands need, `make app`, `make web` and `make docs` also what theirs need, and the tests and linters
+# everything.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 WITH_APP := $(VENV)/installed-app
 WITH_DOCS := $(VENV)/installed-docs
+WITH_WEB := $(VENV)/installed-web
 WITH_ALL := $(VENV)/installed-dev
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
 
-.PHONY: demo app docs test test-essentials test-newest lint clean
+.PHONY: demo app web docs test test-essentials test-newest lint clean
 
 # Stylizes the example pictures in the example styles.
 demo: $(INSTALLED)
@@ -20,6 +22,10 @@ demo: $(INSTALLED)
 PORT ?= 8501
 app: $(WITH_APP)
 	$(BIN)/adain app --port $(PORT)
+
+# Builds the page that needs no server into web/dist, and serves it on this machine.
+web: $(WITH_WEB)
+	@PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --directory web serve PORT=$(PORT)
 
 # In the order that tests/conftest.py gives the files; three at a time, as some of them mostly wait.
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -63,4 +69,4 @@ $(VENV)/installed-%: $(INSTALLED)
 	@touch $@
 
 clean:
-	rm -rf .venv .venv-newest build dist *.egg-info
+	rm -rf .venv .venv-newest build dist *.egg-info web/dist web/models web/node_modules

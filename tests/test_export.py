@@ -13,6 +13,7 @@ from conftest import random_layers
 from adain_jax import Stylizer, weights
 from adain_jax.export import export
 from adain_jax.export.__main__ import main
+from adain_jax.style import statistics
 
 # Height and width of a content and of a style, and the strength: first the sizes with special cases.
 CASES = [
@@ -117,6 +118,32 @@ def test_each_region_in_its_own_style(stylizer, tmp_path, format):
     np.testing.assert_allclose(result[0], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("format", ["onnx", "stablehlo"])
+def test_split_painters_take_tiles_and_the_statistics_of_the_whole(stylizer, tmp_path, format):
+    files = export(stylizer, tmp_path, format=format, split=True)
+    assert [f.name for f in files] == [
+        f"{stylizer.model}-{p}.{format}" for p in ("encoder", "decoder")
+    ]
+    encode, decode = map(open_onnx if format == "onnx" else open_stablehlo, files)
+    content, style = picture(37, 300), stylizer.encode_style(picture(16, 16, seed=1))
+    features = encode(picture=content[None])["features"]
+    assert features.shape == (1, 512, 5, 38)
+    own = jax.device_get(statistics(np.moveaxis(np.asarray(features), 1, -1)))
+    given = {
+        "content_mean": own.mean, "content_std": own.std, "mean": style.mean[None],
+        "std": style.std[None], "alpha": np.array(0.9, np.float32),
+    }  # fmt: skip
+    expected = stylizer(content, style, 0.9)
+    result = decode(features=features, **given)["result"]
+    assert result.shape == (1, 40, 304, 3)
+    np.testing.assert_allclose(result[0, :37, :300], expected, atol=1e-4)
+    network = stylizer.network
+    halo = -(-(network.encoder_radius + network.decoder_radius) // 8) * 8
+    tile = encode(picture=content[None, :, 160 - halo :])["features"]
+    right = decode(features=tile, **given)["result"][0, :37, halo : halo + 140]
+    np.testing.assert_allclose(right, expected[:, 160:], atol=1e-4)
+
+
 def test_onnx_says_what_it_is(stylizer, tmp_path):
     style_encoder, painter = (onnx.load(path) for path in export(stylizer, tmp_path, half=True))
     metadata = {entry.key: entry.value for entry in painter.metadata_props}
@@ -152,6 +179,7 @@ def test_the_command_writes_the_model_that_ships(tmp_path, capsys):
     ("arguments", "code", "message"),
     [
         (["--regions", "-1"], 2, "--regions"),
+        (["--regions", "2", "--split"], 2, "--split"),
         (["--encoder", "a.safetensors"], 2, "a.safetensors"),
         (["--network", "missing.safetensors"], 1, "missing.safetensors: no such file"),
     ],

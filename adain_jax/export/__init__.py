@@ -19,6 +19,7 @@ def export(
     format: Format = "onnx",
     half: bool = False,
     regions: int = 0,
+    split: bool = False,
 ) -> list[Path]:
     """Writes a model as two programs, each one file: its style encoder and its painter.
 
@@ -33,19 +34,24 @@ def export(
         half: keep the weights in float16, in half the space; all is computed in float32 still.
         regions: number of masks that the painter takes; without masks 0. With masks it is called
             `MODEL-painter-N-regions.FORMAT`.
+        split: write the painter's two halves instead, `MODEL-encoder.FORMAT` and
+            `MODEL-decoder.FORMAT`, for pictures in tiles, and for statistics of the content that are
+            known already or smoothed.
 
     Returns:
-        The files, the style encoder first.
+        The files, the (style) encoder first.
 
     Raises:
         AdainError: what writes the format is not installed: it comes with the extra `export`.
-        ValueError: there is no such format, or `regions` is negative.
+        ValueError: there is no such format, `regions` is negative, or given with `split`.
         OSError: a file cannot be written.
     """
-    from adain_jax.export.programs import programs
+    from adain_jax.export.programs import halves, programs
 
     if regions < 0:
         raise ValueError(f"regions must be at least 0, not {regions}")
+    if regions and split:
+        raise ValueError("a painter that is split takes no regions")
     try:
         if format == "onnx":
             from adain_jax.export.onnx_programs import serialize
@@ -61,7 +67,7 @@ def export(
         Path(folder) / f"{stylizer.model}-{program.name}.{format}": serialize(
             program, stylizer, half=half
         )
-        for program in programs(regions)
+        for program in (halves() if split else programs(regions))
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
     for path, data in files.items():

@@ -30,6 +30,8 @@ class Options:
     """Keep the weights in float16: half the size, and next to the same pictures."""
     regions: int = 0
     """Have the painter take so many masks, and a style for each; 0: one style for the whole picture."""
+    split: bool = False
+    """Write the painter's halves instead, MODEL-encoder and MODEL-decoder, for pictures in tiles."""
     network: _File = None
     """Weights of fast, instead of those that ship."""
     encoder: _File = None
@@ -50,6 +52,8 @@ def _export(options: Options) -> None:
     refuse_urls(options)
     if options.regions < 0:
         raise UsageError("--regions must be at least 0")
+    if options.regions and options.split:
+        raise UsageError("--split is for painters without --regions")
     from adain_jax.export import export
     from adain_jax.inference.stylizer import Stylizer
 
@@ -62,6 +66,7 @@ def _export(options: Options) -> None:
         format=options.format,
         half=options.half,
         regions=options.regions,
+        split=options.split,
     ):
         print(f"{path}: {written(path)}")
 

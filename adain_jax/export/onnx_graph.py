@@ -103,22 +103,15 @@ class Graph:
         that follows from one is in all rows alike, and has the same statistics.
         """
         missing = self.op("Sub", self.integers(2, 2), self.op("Shape", x, start=HEIGHT))
-        after = self.op("Max", missing, self.integers(0, 0))
-        pads = self.op("Concat", self.integers(0, 0, 0, 0, 0, 0), after, axis=0)
-        return self.op("Pad", x, pads, mode="edge")
+        return self._append(x, self.op("Max", missing, self.integers(0, 0)), "edge")
 
     def mirror_to_multiple_of_8(self, x: str) -> str:
         """`mirror_to_multiple_of_8`; where there is too little to mirror, the edge goes on."""
-        zero, one, seven, eight = map(self.integer, (0, 1, 7, 8))
-        for axis in (HEIGHT, WIDTH):
-            length = self.op("Squeeze", self.op("Shape", x, start=axis, end=axis + 1))
-            blocks = self.op("Div", self.op("Add", length, seven), eight)
-            position = self.op("Range", zero, self.op("Mul", blocks, eight), one)
-            last = self.op("Sub", length, one)
-            mirrored = self.op("Sub", self.op("Add", last, last), position)
-            source = self.op("Max", self.op("Min", position, mirrored), zero)
-            x = self.op("Gather", x, source, axis=axis)
-        return x
+        size = self.op("Shape", x, start=HEIGHT)
+        missing = self.op("Mod", self.op("Neg", size), self.integer(8))
+        mirrored = self.op("Min", missing, self.op("Sub", size, self.integer(1)))
+        x = self._append(x, mirrored, "reflect")
+        return self._append(x, self.op("Sub", missing, mirrored), "edge")
 
     def _layer(self, layer: str) -> tuple[np.ndarray, np.ndarray]:
         return self._parameters[f"{layer}.kernel"], self._parameters[f"{layer}.bias"]
@@ -138,6 +131,11 @@ class Graph:
     def _pad(self, x: str, mode: str) -> str:
         """One more row and column on each side."""
         return self.op("Pad", x, self.integers(0, 0, 1, 1, 0, 0, 1, 1), mode=mode)
+
+    def _append(self, x: str, after: str, mode: str) -> str:
+        """More rows and columns, int64 (2,), below and right."""
+        pads = self.op("Concat", self.integers(0, 0, 0, 0, 0, 0), after, axis=0)
+        return self.op("Pad", x, pads, mode=mode)
 
     def _constant(self, name: str, array: np.ndarray) -> str:
         self._constants[name] = numpy_helper.from_array(array, name)

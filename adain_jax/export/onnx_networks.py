@@ -36,7 +36,7 @@ class Statistics(NamedTuple):
 
 def encode_style(graph: Graph, network: Network, picture: str) -> Statistics:
     """`StyleNetwork.encode_style` of a picture (1, 3, h, w)."""
-    return _statistics(graph, network.encode(graph, network.pad_to_stride(graph, picture)))
+    return _statistics(graph, encode(graph, network, picture))
 
 
 def paint(
@@ -52,14 +52,40 @@ def paint(
         alpha: ().
         masks: (1, r, h, w), or None.
     """
-    op = graph.op
-    features = network.encode(graph, network.pad_to_stride(graph, content))
+    features = encode(graph, network, content)
     if masks is None:
-        target = _adain(graph, features, style, _statistics(graph, features))
-    else:
-        target = _adain_regions(graph, features, style, _regions(graph, network, masks))
+        own = _statistics(graph, features)
+        return paint_features(graph, network, features, own, style, alpha)
+    op = graph.op
+    target = _adain_regions(graph, features, style, _regions(graph, network, masks))
     kept = op("Mul", op("Sub", graph.number(1), alpha), features)
     return network.decode(graph, op("Add", kept, op("Mul", alpha, target)))
+
+
+def paint_features(
+    graph: Graph, network: Network, features: str, own: Statistics, style: Statistics, alpha: str
+) -> str:
+    """`StyleNetwork.stylize`: a picture (1, 3, H, W), not clipped.
+
+    Args:
+        graph: gets the nodes.
+        network: the parts.
+        features: (1, c, h, w).
+        own: of the whole content.
+        style: one row.
+        alpha: ().
+    """
+    op = graph.op
+    # AdaIN and the blend with the content are one factor and one summand for each channel.
+    ratio = op("Div", style.std, own.std)
+    factor = op("Add", op("Sub", graph.number(1), alpha), op("Mul", alpha, ratio))
+    summand = op("Mul", alpha, op("Sub", style.mean, op("Mul", ratio, own.mean)))
+    return network.decode(graph, op("Add", op("Mul", factor, features), summand))
+
+
+def encode(graph: Graph, network: Network, picture: str) -> str:
+    """`StyleNetwork.encode`: features (1, c, H, W) of a picture (1, 3, h, w)."""
+    return network.encode(graph, network.pad_to_stride(graph, picture))
 
 
 def _statistics(graph: Graph, x: str) -> Statistics:

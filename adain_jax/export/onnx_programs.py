@@ -5,10 +5,18 @@ from onnx import TensorProto, ValueInfoProto, checker, helper
 
 from adain_jax import __version__
 from adain_jax.export.onnx_graph import HEIGHT, WIDTH, Graph
-from adain_jax.export.onnx_networks import NETWORKS, Statistics, encode_style, paint
+from adain_jax.export.onnx_networks import (
+    NETWORKS,
+    Statistics,
+    encode,
+    encode_style,
+    paint,
+    paint_features,
+)
 from adain_jax.export.programs import Program, Values
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.nn.network import STRIDE
+from adain_jax.style import EPSILON
 from adain_jax.weights import flatten
 
 OPSET = 18
@@ -21,6 +29,10 @@ def serialize(program: Program, stylizer: Stylizer, *, half: bool) -> bytes:
     graph = Graph(parameters, half=half)
     if program.name == "style":
         _encode_style(graph, stylizer)
+    elif program.name == "encoder":
+        _encode(graph, stylizer)
+    elif program.name == "decoder":
+        _decode(graph, stylizer)
     else:
         _paint(graph, stylizer, masks="masks" in program.inputs)
     model = helper.make_model(
@@ -50,19 +62,39 @@ def _encode_style(graph: Graph, stylizer: Stylizer) -> None:
 
 
 def _paint(graph: Graph, stylizer: Stylizer, *, masks: bool) -> None:
-    axes = graph.integers(HEIGHT, WIDTH)
-    style = Statistics(*(graph.op("Unsqueeze", name, axes) for name in ("mean", "std")))
     painted = paint(
         graph,
         NETWORKS[stylizer.model],
         content := _channels_first(graph, "content"),
-        style,
+        _statistics(graph, "mean", "std"),
         "alpha",
         _channels_first(graph, "masks") if masks else None,
     )
     size = graph.op("Shape", content, start=HEIGHT)
-    cut = graph.op("Slice", painted, graph.integers(0, 0), size, axes)
-    clipped = graph.op("Clip", cut, graph.number(0), graph.number(1))
+    axes = graph.integers(HEIGHT, WIDTH)
+    _give_result(graph, graph.op("Slice", painted, graph.integers(0, 0), size, axes))
+
+
+def _encode(graph: Graph, stylizer: Stylizer) -> None:
+    features = encode(graph, NETWORKS[stylizer.model], _channels_first(graph, "picture"))
+    graph.name(features, "features")
+
+
+def _decode(graph: Graph, stylizer: Stylizer) -> None:
+    own = _statistics(graph, "content_mean", "content_std")
+    style = _statistics(graph, "mean", "std")
+    _give_result(
+        graph, paint_features(graph, NETWORKS[stylizer.model], "features", own, style, "alpha")
+    )
+
+
+def _statistics(graph: Graph, mean: str, std: str) -> Statistics:
+    axes = graph.integers(HEIGHT, WIDTH)
+    return Statistics(*(graph.op("Unsqueeze", name, axes) for name in (mean, std)))
+
+
+def _give_result(graph: Graph, painted: str) -> None:
+    clipped = graph.op("Clip", painted, graph.number(0), graph.number(1))
     graph.name(graph.op("Transpose", clipped, perm=[0, 2, 3, 1]), "result")
 
 
@@ -86,4 +118,5 @@ def _metadata(stylizer: Stylizer, *, half: bool) -> dict[str, str]:
         "stride": str(STRIDE),
         "encoder_radius": str(stylizer.network.encoder_radius),
         "decoder_radius": str(stylizer.network.decoder_radius),
+        "epsilon": str(EPSILON),
     }

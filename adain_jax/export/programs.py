@@ -15,6 +15,11 @@ class Values(NamedTuple):
     meaning: str
 
 
+_PICTURE = (1, "height", "width", 3)
+_ALPHA = Values((), "strength: 0 is the content, 1 the full style")
+_RESULT = Values(_PICTURE, "RGB, clipped to [0, 1]")
+
+
 class Program(NamedTuple):
     """A program: what its file is called after the model, what it does, takes and gives.
 
@@ -35,7 +40,7 @@ def programs(regions: int) -> tuple[Program, Program]:
     style_encoder = Program(
         name="style",
         purpose="Encodes a style picture of any size as the statistics that the painter takes.",
-        inputs={"style": Values((1, "height", "width", 3), "RGB in [0, 1]")},
+        inputs={"style": Values(_PICTURE, "RGB in [0, 1]")},
         outputs={
             "mean": Values((1, CHANNELS), "mean of each feature channel"),
             "std": Values((1, CHANNELS), "standard deviation of each feature channel"),
@@ -52,12 +57,39 @@ def programs(regions: int) -> tuple[Program, Program]:
         name=f"painter-{regions}-regions" if regions else "painter",
         purpose="Paints a content picture of any size in a style, or in a mixture by its statistics.",
         inputs={
-            "content": Values((1, "height", "width", 3), "RGB in [0, 1]"),
+            "content": Values(_PICTURE, "RGB in [0, 1]"),
             "mean": Values((rows, CHANNELS), "of the style, one row per region"),
             "std": Values((rows, CHANNELS), "of the style, one row per region"),
-            "alpha": Values((), "strength: 0 is the content, 1 the full style"),
+            "alpha": _ALPHA,
             **(masks if regions else {}),
         },
-        outputs={"result": Values((1, "height", "width", 3), "RGB, clipped to [0, 1]")},
+        outputs={"result": _RESULT},
     )
     return style_encoder, painter
+
+
+def halves() -> tuple[Program, Program]:
+    """The painter as two programs, between which statistics of the content are taken."""
+    features = {
+        "features": Values((1, CHANNELS, "rows", "columns"), "one for each block of 8 x 8 pixels")
+    }
+    encoder = Program(
+        name="encoder",
+        purpose="Encodes a picture of any size, or a tile of one, as features.",
+        inputs={"picture": Values(_PICTURE, "RGB in [0, 1]")},
+        outputs=features,
+    )
+    decoder = Program(
+        name="decoder",
+        purpose="Paints features of a content picture, or of a tile of one, in a style.",
+        inputs={
+            **features,
+            "content_mean": Values((1, CHANNELS), "of the features of the whole content"),
+            "content_std": Values((1, CHANNELS), "of the features of the whole content"),
+            "mean": Values((1, CHANNELS), "of the style"),
+            "std": Values((1, CHANNELS), "of the style"),
+            "alpha": _ALPHA,
+        },
+        outputs={"result": _RESULT},
+    )
+    return encoder, decoder

@@ -3,6 +3,9 @@
 `jax.export.deserialize(data).call(content=..., mean=..., std=..., alpha=...)` runs one.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import flatbuffers  # noqa: F401  # what `jax.export` writes files with, which JAX does not require
 import jax
 import jax.numpy as jnp
@@ -14,6 +17,7 @@ from adain_jax.export.programs import Program
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.nn import StyleNetwork, bind
 from adain_jax.nn.fast import round_up
+from adain_jax.nn.network import FeatureMap
 from adain_jax.style import AnyArray, Style
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -45,6 +49,23 @@ def serialize(program: Program, stylizer: Stylizer, *, half: bool) -> bytes:
         _, height, width, _ = content.shape
         return {"result": jnp.clip(result[:, :height, :width], 0, 1)}
 
+    def encode(picture: Array) -> dict[str, Array]:
+        return {"features": network().encode(*_framed(picture)).features.transpose(0, 3, 1, 2)}
+
+    def decode(
+        features: Array,
+        content_mean: Array,
+        content_std: Array,
+        mean: Array,
+        std: Array,
+        alpha: Array,
+    ) -> dict[str, Array]:
+        own, style = Style(content_mean, content_std), Style(mean, std)
+        features = features.transpose(0, 2, 3, 1)
+        size = jnp.array([features.shape[1:3]], jnp.int32)
+        result = network().stylize(FeatureMap(features, size), style, alpha, None, own)
+        return {"result": jnp.clip(result, 0, 1)}
+
     # All shapes at once, so that the same name is the same length in each.
     scope = export.SymbolicScope()
     inputs = {
@@ -53,7 +74,12 @@ def serialize(program: Program, stylizer: Stylizer, *, half: bool) -> bytes:
         )
         for name, values in program.inputs.items()
     }
-    function = encode_style if program.name == "style" else paint
+    functions: dict[str, Callable[..., dict[str, Any]]] = {
+        "style": encode_style,
+        "encoder": encode,
+        "decoder": decode,
+    }
+    function = functions.get(program.name, paint)
     function.__name__ = f"{stylizer.model}_{program.name}".replace("-", "_")
     exported = export.export(jax.jit(function), platforms=PLATFORMS)(**inputs)
     return bytes(exported.serialize())
