@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 from adain_jax import weights
 from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
-from adain_jax.models import WEIGHT_FILES, read_params
+from adain_jax.models import WEIGHT_FILES
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.progress import track
@@ -179,7 +179,7 @@ def evaluate(
     encoder = encoder or weights.default_path("vgg19-encoder")
     params = jax.device_put(weights.read(encoder, "vgg19-encoder"))
     files = {name: {**own, "encoder": encoder}.get(name) for name in WEIGHT_FILES[model]}
-    stylizer = Stylizer(read_params(model, **files), model=model)
+    stylizer = Stylizer.load(model, **files)
     sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
     measured = []

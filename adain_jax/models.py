@@ -6,6 +6,7 @@ from typing import Any
 
 from adain_jax import weights
 from adain_jax.weights import Kind, Model
+from adain_jax.weights.architecture import PLAIN, Architecture
 
 WEIGHT_FILES: dict[Model, dict[str, Kind]] = {
     "fast": {"network": "fast"},
@@ -14,7 +15,7 @@ WEIGHT_FILES: dict[Model, dict[str, Kind]] = {
 """The files of each model, by the names of the arguments and options that replace them."""
 
 
-def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
+def read_params(model: Model, **paths: str | Path | None) -> tuple[dict[str, Any], Architecture]:
     """Reads the parameters of a model, from its default weight files or from others.
 
     Args:
@@ -23,18 +24,25 @@ def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
 
     Returns:
         {layer: {"kernel": ..., "bias": ...}}; for a model with several files, one such dict for
-        each, by the names in `WEIGHT_FILES`.
+        each, by the names in `WEIGHT_FILES`. And the architecture of its decoder.
 
     Raises:
         WeightsError: a file is missing or does not hold such weights.
         ValueError: there is no such model, or a file is given that the model does not have.
     """
     check_files(model, paths)
-    parts = {
-        name: weights.read(paths.get(name) or weights.default_path(kind), kind)
-        for name, kind in WEIGHT_FILES[model].items()
-    }
-    return dict(parts.get("network", parts))
+    parts, architecture = {}, PLAIN
+    for name, kind in WEIGHT_FILES[model].items():
+        path = paths.get(name) or weights.default_path(kind)
+        parts[name], found = weights.read_variant(path, kind)
+        if found.transform == "concat":
+            raise weights.WeightsError(
+                f"holds {found}: it was trained to compare with, and takes no style of a picture "
+                "of any size",
+                path,
+            )
+        architecture = found if name == "decoder" else architecture
+    return dict(parts.get("network", parts)), architecture
 
 
 def check_files(model: Model, paths: Mapping[str, str | Path | None]) -> None:
