@@ -178,7 +178,8 @@ def evaluate(
 
     encoder = encoder or weights.default_path("vgg19-encoder")
     params = jax.device_put(weights.read(encoder, "vgg19-encoder"))
-    files = {name: {**own, "encoder": encoder}.get(name) for name in WEIGHT_FILES[model]}
+    given = {**own, "encoder": encoder}
+    files: dict[str, Any] = {name: given.get(name) for name in WEIGHT_FILES[model]}
     stylizer = Stylizer.load(model, **files)
     sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
