@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from adain_jax import weights
 from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
+from adain_jax.measures import SMALLEST, measures
 from adain_jax.models import WEIGHT_FILES
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
@@ -146,8 +147,10 @@ def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 def columns(measured: Mapping[str, float]) -> dict[str, str]:
     """The column headings of a table of measurements, with the keys of `measure`."""
     layers = {key.split("/")[1]: key for key in sorted(measured) if key.startswith("style_loss/")}
-    indices = {"SSIM": "ssim", "checker": "checker", "scratches": "scratches"}
-    return {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
+    own = ("color", "repetition", "seams")
+    indices = {"SSIM": "ssim", **{key: key for key in ("checker", "scratches", *own)}}
+    every = {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
+    return {heading: key for heading, key in every.items() if key in measured}
 
 
 def evaluate(
@@ -160,7 +163,9 @@ def evaluate(
     encoder: Path | None = None,
     **own: Path | None,
 ) -> dict[str, float]:
-    """The means of `measure` over all pairs of two sources, and their number as `pairs`.
+    """The means over all pairs of two sources, and their number as `pairs`.
+
+    They are those of `measure` and, of pictures that are large enough, of `adain_jax.measures`.
 
     Args:
         model: the network to measure.
@@ -188,7 +193,8 @@ def evaluate(
     for photograph, painting in track("measuring", pairs, min(map(len, sources))):
         result = stylizer(photograph, painting, alpha)
         values = jitted(params, photograph[None], painting[None], result[None])
-        measured.append(jax.device_get(values))
+        own = measures(photograph, painting, result) if size >= SMALLEST else {}
+        measured.append({**jax.device_get(values), **own})
     return mean(measured) | {"pairs": len(measured)}
 
 

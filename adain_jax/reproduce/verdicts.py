@@ -18,7 +18,10 @@ class Spread(NamedTuple):
     seeds: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.3g} ± {self.std:.1g}" if self.seeds > 1 else f"{self.mean:.3g}"
+        if not self.std > 0:
+            return f"{self.mean:.3g}"
+        decimals = min(4, max(0, -math.floor(math.log10(self.std))))
+        return f"{self.mean:.{decimals}f} ± {self.std:.{decimals}f}"
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -19,10 +19,10 @@ def run(lab: Lab) -> Outcome:
     numbers = measured(lab, runs)
     key = "Ls at the end"
     others = {name: (numbers["none"][key], numbers[name][key]) for name in ("IN", "BN")}
-    words = [f"than with {name}, Ls is {lower(*pair)}" for name, pair in others.items()]
+    words = [f"beside {name} {lower(*pair)}" for name, pair in others.items()]
     return Outcome(
         f"{judge([compare(*pair) for pair in others.values()])}: without normalization, "
-        f"{', and '.join(words)}.",
+        f"Ls is {' and '.join(words)}.",
         *table(numbers),
         numbers,
         [

@@ -58,9 +58,9 @@ def run(lab: Lab) -> Outcome:
     worse = numbers["normalized"][key], numbers["unnormalized"][key]
     cured = numbers["normalized again"][key], numbers["unnormalized"][key]
     return Outcome(
-        f"{judge([compare(*worse), compare(*cured)])}: by the normalized encoder's measure, Ls of the "
-        f"decoder trained with it is {lower(*worse)} than of the one trained unnormalized, and after "
-        f"`--normalize` {lower(*cured)}.",
+        f"{judge([compare(*worse), compare(*cured)])}: beside the decoder that was trained unnormalized, "
+        f"Ls by the normalized encoder's measure is {lower(*worse)} with the normalized encoder, and "
+        f"{lower(*cured)} after `--normalize`.",
         *table(numbers),
         numbers,
         [
