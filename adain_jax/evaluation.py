@@ -193,8 +193,8 @@ def evaluate(
     for photograph, painting in track("measuring", pairs, min(map(len, sources))):
         result = stylizer(photograph, painting, alpha)
         values = jitted(params, photograph[None], painting[None], result[None])
-        own = measures(photograph, painting, result) if size >= SMALLEST else {}
-        measured.append({**jax.device_get(values), **own})
+        seen = measures(photograph, painting, result) if size >= SMALLEST else {}
+        measured.append({**jax.device_get(values), **seen})
     return mean(measured) | {"pairs": len(measured)}
 
 

@@ -32,7 +32,7 @@ SIDE = 5
 
 
 def measures(content: Picture, style: Picture, result: Picture) -> dict[str, float]:
-    """All measures of this module; content and result are of one size, of SMALLEST pixels a side or more."""
+    """All measures of this module; content and result have one size, at least SMALLEST a side."""
     return {
         "color": color_distance(result, style),
         "repetition": repetition(content, result),

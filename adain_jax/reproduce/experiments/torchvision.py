@@ -58,7 +58,7 @@ def run(lab: Lab) -> Outcome:
     worse = numbers["normalized"][key], numbers["unnormalized"][key]
     cured = numbers["normalized again"][key], numbers["unnormalized"][key]
     return Outcome(
-        f"{judge([compare(*worse), compare(*cured)])}: beside the decoder that was trained unnormalized, "
+        f"{judge([compare(*worse), compare(*cured)])}: beside the decoder trained unnormalized, "
         f"Ls by the normalized encoder's measure is {lower(*worse)} with the normalized encoder, and "
         f"{lower(*cured)} after `--normalize`.",
         *table(numbers),
