@@ -17,6 +17,7 @@ from adain_jax.cli import (
     evaluate,
     infer,
     pack,
+    reproduce,
     train,
     training_tools,
 )
@@ -34,6 +35,7 @@ COMMANDS: dict[str, tuple[type, Callable[[Any], int | None]]] = {
     "plot": (training_tools.Plot, training_tools.plot),
     "export": (training_tools.Export, training_tools.export),
     "evaluate": (evaluate.Options, evaluate.evaluate),
+    "reproduce": (reproduce.Options, reproduce.reproduce),
 }
 
 ABOUT = """Arbitrary style transfer: any photograph in the style of any painting.

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from adain_jax import weights
 from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
+from adain_jax.measures import SMALLEST, measures
 from adain_jax.models import MODELS, find, read_params
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
@@ -145,8 +146,10 @@ def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 def columns(measured: Mapping[str, float]) -> dict[str, str]:
     """The column headings of a table of measurements, with the keys of `measure`."""
     layers = {key.split("/")[1]: key for key in sorted(measured) if key.startswith("style_loss/")}
-    indices = {"SSIM": "ssim", "checker": "checker", "scratches": "scratches"}
-    return {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
+    own = ("color", "repetition", "seams")
+    indices = {"SSIM": "ssim", **{key: key for key in ("checker", "scratches", *own)}}
+    every = {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
+    return {heading: key for heading, key in every.items() if key in measured}
 
 
 def evaluate(
@@ -159,7 +162,9 @@ def evaluate(
     encoder: Path | None = None,
     **own: Path | None,
 ) -> dict[str, float]:
-    """The means of `measure` over all pairs of two sources, and their number as `pairs`.
+    """The means over all pairs of two sources, and their number as `pairs`.
+
+    They are those of `measure` and, of pictures that are large enough, of `adain_jax.measures`.
 
     Args:
         model: the network to measure, as `Stylizer.load` takes it.
@@ -181,7 +186,8 @@ def evaluate(
     files = {"encoder": encoder, **own, **brought}
     if "encoder" not in MODELS[found].files:  # the losses alone need it
         del files["encoder"]
-    stylizer = Stylizer(read_params(found, **files), model=found)
+    network, architecture = read_params(found, **files)
+    stylizer = Stylizer(network, model=found, architecture=architecture)
     sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
     measured = []
@@ -189,7 +195,8 @@ def evaluate(
     for photograph, painting in track("measuring", pairs, min(map(len, sources))):
         result = stylizer(photograph, painting, alpha)
         values = jitted(params, photograph[None], painting[None], result[None])
-        measured.append(jax.device_get(values))
+        seen = measures(photograph, painting, result) if size >= SMALLEST else {}
+        measured.append({**jax.device_get(values), **seen})
     return mean(measured) | {"pairs": len(measured)}
 
 

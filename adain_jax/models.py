@@ -12,6 +12,7 @@ from adain_jax.errors import UsageError
 if TYPE_CHECKING:
     from adain_jax.nn.network import StyleNetwork
     from adain_jax.weights import Kind
+    from adain_jax.weights.architecture import Architecture
 
 Model = Literal["fast", "vgg19"]
 
@@ -106,7 +107,7 @@ def find(name: str) -> tuple[Model, dict[str, Path]]:
     return cast("Model", name), {}
 
 
-def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
+def read_params(model: Model, **paths: str | Path | None) -> "tuple[dict[str, Any], Architecture]":
     """Reads the parameters of a model, from its default weight files or from others.
 
     Args:
@@ -115,20 +116,28 @@ def read_params(model: Model, **paths: str | Path | None) -> dict[str, Any]:
 
     Returns:
         {layer: {"kernel": ..., "bias": ...}}; for a model with several files, one such dict for
-        each, by the names in `Entry.files`.
+        each, by the names in `Entry.files`. And the architecture of its decoder.
 
     Raises:
         WeightsError: a file is missing or does not hold such weights.
         UsageError: there is no such model, or a file is given that the model does not have.
     """
     from adain_jax import weights
+    from adain_jax.weights.architecture import PLAIN
 
     check_files(model, paths)
-    parts = {
-        name: weights.read(paths.get(name) or weights.default_path(kind), kind)
-        for name, kind in entry(model).files.items()
-    }
-    return dict(parts.get("network", parts))
+    parts, architecture = {}, PLAIN
+    for name, kind in entry(model).files.items():
+        path = paths.get(name) or weights.default_path(kind)
+        parts[name], found = weights.read_variant(path, kind)
+        if found.transform == "concat":
+            raise weights.WeightsError(
+                f"holds {found}: it was trained to compare with, and takes no style of a picture "
+                "of any size",
+                path,
+            )
+        architecture = found if name == "decoder" else architecture
+    return dict(parts.get("network", parts)), architecture
 
 
 def is_available(model: Model) -> bool:

@@ -2,19 +2,14 @@
 
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from adain_jax.app.request import MAX_STYLES
 from adain_jax.app.uploads import Upload, decode_upload
+from adain_jax.examples import EXAMPLES
 from adain_jax.images import find_pictures
 
 MAX_OWN = 6  # number of a user's own pictures that are kept, the newest
 TOO_MANY = f"At most {MAX_STYLES} styles at once: leave one out by clicking it."
-
-# An installed package brings them along; in a clone they lie at the top.
-EXAMPLES = Path(__file__).parent / "examples"
-if not EXAMPLES.exists():
-    EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @dataclass

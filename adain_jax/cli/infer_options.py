@@ -42,6 +42,9 @@ class Options:
     """Pictures to take the style from."""
     style_file: Annotated[tuple[Path, ...], _Many] = ()
     """Styles saved by --save-style, in addition to or instead of --style."""
+    style_index: Annotated[tuple[str, ...], tyro.conf.arg(metavar="I [I ...]")] = ()
+    """For a decoder with styles of its own (`adain train --transform conditional`), instead of --style:
+    the number of one, from 0, or its name. All options for several styles are for these too."""
     output: Annotated[Path | None, tyro.conf.arg(metavar="PATH", aliases=["-o"])] = None
     """The folder to write to, or a file if there is a single result. In a folder, results are named
     CONTENT_stylized_STYLE, with the strength and the like where they are not the default; names that
@@ -172,8 +175,13 @@ def check(options: Options) -> None:
         OSError: --report or --save-style cannot be written.
     """
     refuse_urls(options)
-    if not options.style and not options.style_file:
+    if not options.style and not options.style_file and not options.style_index:
         raise UsageError("--style or --style-file is missing")
+    if options.style_index and (options.style or options.style_file or options.save_style):
+        raise UsageError(
+            "--style-index chooses from a decoder's own styles, without --style, --style-file and "
+            "--save-style"
+        )
     if not options.content and not options.save_style:
         raise UsageError("--content is missing")
     if options.content and not options.output:
@@ -193,6 +201,8 @@ def check(options: Options) -> None:
         raise UsageError(
             "--preserve-color coral recolors style pictures; it cannot use --style-file"
         )
+    if options.style_index and options.preserve_color == "coral":
+        raise UsageError("--preserve-color coral needs style pictures; luminance does not")
     _check_numbers(options)
     if options.report:
         if is_folder(options.report):

@@ -1,7 +1,8 @@
 """The styles of a run of `infer.py`: encoded or loaded once, saved, and combined for each job."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ class Styles:
     """The styles of a run.
 
     Attributes:
-        sources: style pictures, then style files written by --save-style.
+        sources: style pictures, then style files written by --save-style; or the decoder's own styles
+            that --style-index names.
         encoded: the style of each source that could be read.
     """
 
@@ -33,7 +35,9 @@ class Styles:
         self._report = report
         self._pictures = report.found(expand(options.style, output=options.output), report.styles)
         self._files = [Source(path, Path(path.name)) for path in options.style_file]
-        self.sources = [*self._pictures, *self._files]
+        # The suffix is there for a source's name to be without it: names may hold a dot.
+        self._own = [Source(Path(one), Path(f"{one}.row")) for one in options.style_index]
+        self.sources = [*self._pictures, *self._files, *self._own]
         self.encoded: dict[Source, Style] = {}
         self._cached_picture = lru_cache(maxsize=32)(self._read)
 
@@ -43,8 +47,13 @@ class Styles:
         With --preserve-color coral, the style of a picture depends on the content: see `for_job`.
 
         Raises:
-            UsageError: --save-style names one file for several styles.
+            UsageError: --save-style names one file for several styles, or the decoder has styles of
+                its own and --style-index names none of them, or it has none and --style-index is given.
         """
+        self._check_kind(stylizer)
+        for source in self._own:
+            self.encoded[source] = _row(stylizer.styles, str(source.path))
+            self._report.styles[str(source.path)] = "loaded"
         needed = {style for job in jobs for style in job.styles}
         save_to = self._options.save_style
         if self._options.preserve_color != "coral":
@@ -87,12 +96,25 @@ class Styles:
         return Style.stack(styles) if self._options.mask else styles[0]
 
     def picture(self, source: Source) -> Pixels | None:
-        """The picture of a style, or None for a style file.
+        """The picture of a style, or None for a style file or a decoder's own style.
 
         Raises:
             PictureError: it cannot be read.
         """
-        return None if source in self._files else self._cached_picture(source)
+        return self._cached_picture(source) if source in self._pictures else None
+
+    def _check_kind(self, stylizer: Stylizer) -> None:
+        """Checks that the styles are of the kind that the decoder takes."""
+        if self._own and not stylizer.styles:
+            raise UsageError(
+                "--style-index is for a decoder with styles of its own (adain train --transform "
+                "conditional); this one takes any picture with --style"
+            )
+        if stylizer.styles and not self._own:
+            raise UsageError(
+                f"this decoder takes no pictures: choose with --style-index from its own styles, "
+                f"{_listed(stylizer.styles)}"
+            )
 
     def _read(self, source: Source) -> Pixels:
         options = self._options
@@ -126,3 +148,22 @@ class Styles:
             style.save(saved[-1], encoder_id)
         files = "1 style" if len(self.encoded) == 1 else f"{len(self.encoded)} styles"
         print(f"{files} saved in {printable(target)}, {written(*saved)}")
+
+
+def _row(styles: Mapping[str, Style], wanted: str) -> Style:
+    """A decoder's own style, by its number or its name.
+
+    Raises:
+        UsageError: there is no such style.
+    """
+    if wanted in styles:
+        return styles[wanted]
+    if wanted.isascii() and wanted.isdecimal() and len(wanted) < 10 and int(wanted) < len(styles):
+        return list(styles.values())[int(wanted)]
+    raise UsageError(f"--style-index {wanted}: this decoder has only {_listed(styles)}")
+
+
+def _listed(styles: Mapping[str, Style]) -> str:
+    """The first of a decoder's styles, and how many there are."""
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(islice(styles, 8)))
+    return f"{names}{', ...' if len(styles) > 8 else ''} ({len(styles)} in all)"

@@ -131,11 +131,11 @@ def export(options: Export) -> None:
     """Writes the weights.
 
     Raises:
-        RunError: there is no run in the folder, or stylizing cannot use its decoder.
+        RunError: there is no run in the folder.
     """
     from adain_jax.training import checkpoints
     from adain_jax.training.config import Config
-    from adain_jax.training.run_dir import RunError, recorded
+    from adain_jax.training.run_dir import RunError, noted_styles, recorded
     from adain_jax.training.step import initial_state
 
     values = recorded(options.folder)
@@ -151,12 +151,11 @@ def export(options: Export) -> None:
             f"{' or '.join(MODELS)}, or export it with the version that trained it",
             options.folder,
         )
-    if config.norm != "none" or config.transform != "adain":
-        raise RunError(f"{options.folder}: stylize cannot use a decoder with other layers")
+    styles = noted_styles(options.folder)
     state, _ = checkpoints.Checkpoints(options.folder / "checkpoints").restore(
-        initial_state(config, 1), options.step
+        initial_state(config, max(1, len(styles))), options.step
     )
-    checkpoints.export(state, options.output, config, half=options.half)
+    checkpoints.export(state, options.output, config, styles, half=options.half)
     print(f"weights of step {int(state.step)} in {options.output}, {written(options.output)}")
 
 

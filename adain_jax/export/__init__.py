@@ -42,12 +42,16 @@ def export(
         The files, the (style) encoder first.
 
     Raises:
-        AdainError: what writes the format is not installed: it comes with the extra `export`.
+        AdainError: what writes the format is not installed: it comes with the extra `export`; or
+            the decoder has other layers than the paper's.
         ValueError: there is no such format, `regions` is negative, or given with `split`.
         OSError: a file cannot be written.
     """
     from adain_jax.export.programs import halves, programs
+    from adain_jax.weights.architecture import PLAIN
 
+    if stylizer.architecture != PLAIN:
+        raise AdainError(f"{stylizer.architecture} cannot be exported, only the paper's")
     if regions < 0:
         raise ValueError(f"regions must be at least 0, not {regions}")
     if regions and split:

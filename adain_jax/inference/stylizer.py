@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from adain_jax.errors import StyleError
 from adain_jax.inference import memory, programs
 from adain_jax.inference.buckets import Buckets, FixedBuckets, Size
 from adain_jax.inference.devices import Devices, Params, split
@@ -35,7 +36,9 @@ from adain_jax.inference.stream import dispatch_ahead, group
 from adain_jax.inference.strokes import coarse_to_fine, pass_sizes
 from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
 from adain_jax.models import Model, check_files, entry, find, read_params
+from adain_jax.nn.vgg19 import VGG19InstanceNormNetwork
 from adain_jax.style import AnyArray, Style
+from adain_jax.weights.architecture import PLAIN, Architecture
 
 CONTENT_SHAPES = 8  # padded shapes, see `Buckets`
 STYLE_SHAPES = 4
@@ -86,6 +89,9 @@ class Stylizer:
         batch_size: how many pictures a device stylizes at a time; larger batches are split.
         devices: those that share a batch; tiles and single pictures are computed on the first.
         model: its name.
+        architecture: what its decoder has beside the paper's layers.
+        styles: of a conditional decoder (section 3.3), its own styles by their names, leaves float32
+            (c,), in the order of its table; it knows no others. Empty otherwise.
         network: the network's class, for `bind` of `adain_jax.nn` and for `adain_jax.augment`.
         params: its parameters, on JAX's default device.
     """
@@ -95,6 +101,7 @@ class Stylizer:
         params: Params,
         *,
         model: Model = "fast",
+        architecture: Architecture = PLAIN,
         dtype: str = "float32",
         batch_size: int | None = None,
         tile: Tile = "auto",
@@ -107,11 +114,13 @@ class Stylizer:
             params: float arrays, as `weights.read` returns them: the layers of "fast";
                 for "vgg19", {"encoder": ..., "decoder": ...}.
             model: "fast", or "vgg19", the paper's network.
+            architecture: of the decoder of "vgg19", as `weights.read_variant` returns it.
             dtype: "float32" or "bfloat16", for the convolutions only.
             batch_size: pictures per device at a time. The default is 1 on CPU, where more is no
                 faster, and 8 otherwise.
             tile: side in pixels of the tiles of large pictures, at least 128; "auto" chooses it
-                from the free memory, "off" computes every picture in one piece.
+                from the free memory, "off" computes every picture in one piece, as do decoders with
+                normalization layers.
             devices: the local devices that share each batch; by default all of them.
             shapes: "few" padded shapes, chosen for the pictures that come; or "fixed" ones that depend
                 on each picture's size alone, so that its result does not depend, not even in its
@@ -132,7 +141,10 @@ class Stylizer:
             raise ValueError("devices must be some of jax.local_devices(), or None for all")
         self.devices = tuple(devices or jax.local_devices())
         self.batch_size = batch_size or (1 if self.devices[0].platform == "cpu" else 8)
-        self.network = entry(model).network
+        instance = architecture.norm == "instance"
+        self.network = VGG19InstanceNormNetwork if instance else entry(model).network
+        self.architecture = architecture
+        params, self.styles = _without_table(params, architecture)
         self.params: Params = jax.device_put(
             jax.tree.map(lambda leaf: np.asarray(leaf).astype(jnp.dtype(dtype)), dict(params))
         )
@@ -177,9 +189,11 @@ class Stylizer:
         given = {"network": network, "encoder": encoder, "decoder": decoder}
         check_files(model, given)
         found, brought = find(model)
+        params, architecture = read_params(found, **{**given, **brought})
         return cls(
-            read_params(found, **{**given, **brought}),
+            params,
             model=found,
+            architecture=architecture,
             dtype=dtype,
             batch_size=batch_size,
             tile=tile,
@@ -216,7 +230,13 @@ class Stylizer:
         Raises:
             ValueError: there is no picture, or something is not a picture.
             PictureError: a file cannot be read.
+            StyleError: the decoder knows `styles` of its own instead.
         """
+        if self.styles:
+            raise StyleError(
+                f"this decoder has {len(self.styles)} styles of its own and takes none of pictures: "
+                "choose from `styles`, on the command line with --style-index"
+            )
         checked = check_pictures(pictures, "style")
         sizes = (size_of(picture) for picture in checked)
         self._style_buckets.plan(size for size in sizes if not self._tile_size(size))
@@ -411,7 +431,7 @@ class Stylizer:
 
     def _tile_size(self, size: Size) -> int | None:
         """The side of the tiles for a picture of this size; None if it is computed in one piece."""
-        side: int | str | None = self._tile
+        side: int | str | None = self._tile if self.network.in_tiles else "off"
         if side == "auto":
             side = memory.choose_tile_size(size, self.network.bytes_per_pixel)
         return side if isinstance(side, int) and size[0] * size[1] > side**2 else None
@@ -468,6 +488,19 @@ class Stylizer:
             np.array([[height, width]], np.int32),
         )
         return np.asarray(result)[0, :height, :width]
+
+
+def _without_table(
+    params: Params, architecture: Architecture
+) -> tuple[dict[str, Any], dict[str, Style]]:
+    """Parameters without a conditional decoder's table, and its rows: AdaIN's styles (eq. 7 and 8)."""
+    parts = dict(params)
+    if not architecture.styles:
+        return parts, {}
+    parts["decoder"] = dict(parts["decoder"])
+    table = parts["decoder"].pop("conditional")
+    rows = zip(architecture.styles, table["shift"], table["scale"], strict=True)
+    return parts, {name: Style(np.asarray(shift), np.asarray(scale)) for name, shift, scale in rows}
 
 
 def _is_tiled(batch: tuple[_Program, list[Any]]) -> bool:

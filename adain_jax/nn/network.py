@@ -45,14 +45,17 @@ def features_size(size: ValidSize | None) -> ValidSize | None:
 class StyleNetwork(nnx.Module):
     """AdaIN between an encoder and a decoder, on features like relu4_1. For inference and training.
 
-    Networks differ in `features` and in their decoder, which looks at neighborhoods only: all
-    statistics are of the encoder's features.
+    Networks differ in `features` and in their decoder, which (with `in_tiles`) looks at neighborhoods
+    only: all statistics are of the encoder's features.
     """
 
     encoder_radius: ClassVar[int]
     """Receptive radius: how many pixels beyond its own a feature depends on, at most."""
     decoder_radius: ClassVar[int]
     """How many pixels away the features may lie that a pixel is decoded from."""
+    in_tiles: ClassVar[bool] = True
+    """Whether a part of a picture can be decoded from a part of its features; not where the decoder
+    normalizes, by statistics of the whole."""
     bytes_per_pixel: ClassVar[int]
     """Approximate peak memory of stylizing on CPU, in bytes per pixel, in float32."""
 

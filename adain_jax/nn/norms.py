@@ -13,14 +13,15 @@ module                         statistics over         scale and shift
 =============================  ======================  ============================================
 
 One interface: `norm(x, style)` with x float (n, h, w, c); `style` is None for the first two, int (n,)
-for the table, a `Style` for AdaIN.
+for the table, a `Style` for AdaIN. The first two, which a decoder may have, also take the valid sizes
+of x (see `adain_jax.nn.valid_size`).
 """
 
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from adain_jax.nn.valid_size import Features
+from adain_jax.nn.valid_size import Features, ValidSize, valid_mask
 from adain_jax.style import Style, adain, normalize, statistics
 
 
@@ -35,8 +36,13 @@ class BatchNorm(nnx.Module):
         self.momentum = momentum
         self.use_running_average = False  # set by nnx's train() and eval()
 
-    def __call__(self, x: Features, style: None = None) -> Features:
-        """Normalizes float (n, h, w, c); updates the running statistics in training."""
+    def __call__(
+        self, x: Features, style: None = None, *, size: ValidSize | None = None
+    ) -> Features:
+        """Normalizes float (n, h, w, c); updates the running statistics in training.
+
+        Pictures to train on have no padding, and in use it does not matter: `size` is not looked at.
+        """
         if self.use_running_average:
             mean, var = self.mean[...], self.var[...]
         else:
@@ -55,9 +61,12 @@ class InstanceNorm(nnx.Module):
         self.scale = nnx.Param(jnp.ones(channels))
         self.shift = nnx.Param(jnp.zeros(channels))
 
-    def __call__(self, x: Features, style: None = None) -> Features:
-        """Normalizes float (n, h, w, c)."""
-        return self.scale[...] * normalize(x, statistics(x)) + self.shift[...]
+    def __call__(
+        self, x: Features, style: None = None, *, size: ValidSize | None = None
+    ) -> Features:
+        """Normalizes float (n, h, w, c), by its valid positions."""
+        own = statistics(x, None if size is None else valid_mask(x, size))
+        return self.scale[...] * normalize(x, own) + self.shift[...]
 
 
 class ConditionalInstanceNorm(nnx.Module):

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from adain_jax.nn.cpu.row_blocks import map_row_blocks
 from adain_jax.nn.layers import ReflectConv, UpsampleConv, max_pool
 from adain_jax.nn.network import StyleNetwork
+from adain_jax.nn.norms import InstanceNorm
 from adain_jax.nn.valid_size import Features, Resized, ValidSize, double, halve
 
 BLOCKS = (
@@ -93,7 +94,8 @@ class Decoder(nnx.Module):
 
     Layers are named after the encoder layer they mirror. No activation at the end, and no
     normalization layers: section 7.2 shows that they undo the style. For such experiments `norm` puts
-    one after each convolution but the last, and `c_in` widens the input.
+    one after each convolution but the last, and `c_in` widens the input. Normalization looks at whole
+    maps, so that with it none is computed in blocks of rows.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Decoder(nnx.Module):
         self.conv2_1 = ReflectConv(128, 64, rngs=rngs)
         self.conv1_2 = UpsampleConv(64, 64, rngs=rngs)
         self.conv1_1 = ReflectConv(64, 3, rngs=rngs)
+        self.in_blocks = norm is None
         if norm:
             for name in (name for names in BLOCKS for name in names if name != "conv1_1"):
                 setattr(self, f"{name}_norm", norm(getattr(self, name).bias.shape[0]))
@@ -131,7 +134,7 @@ class Decoder(nnx.Module):
                 if isinstance(layer, UpsampleConv):
                     size = double(size)
                 if hasattr(self, f"{name}_norm"):
-                    x = getattr(self, f"{name}_norm")(x)
+                    x = getattr(self, f"{name}_norm")(x, size=size)
                 if name != "conv1_1":
                     x = jax.nn.relu(x)
             return x
@@ -140,7 +143,10 @@ class Decoder(nnx.Module):
         x = block((*fourth, *third), x, size)
         for names in finest:
             size = double(size)
-            x = map_row_blocks(partial(block, names), x, size)
+            if self.in_blocks:
+                x = map_row_blocks(partial(block, names), x, size)
+            else:
+                x = block(names, x, size)
         return x.astype(jnp.float32)
 
 
@@ -158,3 +164,13 @@ class VGG19Network(StyleNetwork):
     def features(self, pictures: Features, size: ValidSize | None) -> Float[Array, "n _ _ 512"]:
         """relu4_1."""
         return self.encoder.relu4_1(pictures, size)
+
+
+class VGG19InstanceNormNetwork(VGG19Network):
+    """The same with instance normalization in the decoder, as section 7.2 tries it."""
+
+    in_tiles = False
+
+    def __init__(self, *, rngs: nnx.Rngs):
+        self.encoder = VGG19Encoder(rngs=rngs)
+        self.decoder = Decoder(norm=InstanceNorm, rngs=rngs)

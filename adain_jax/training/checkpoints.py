@@ -4,7 +4,7 @@ import json
 import logging
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from adain_jax import weights
 from adain_jax.errors import AdainError
 from adain_jax.models import MODELS
 from adain_jax.training.config import Config
+from adain_jax.training.models import architecture, exported
 from adain_jax.training.step import State
 from adain_jax.weights import Layers
 
@@ -201,26 +202,28 @@ def _read_through(folder: Path) -> None:
         store.read(key).result()
 
 
-def export(state: State, path: Path, config: Config, *, half: bool = False) -> None:
+def export(
+    state: State, path: Path, config: Config, styles: Sequence[str] = (), *, half: bool = False
+) -> None:
     """Writes the weights (their moving average, if there is one) for `infer.py`.
 
     Args:
         state: the training state.
         path: the safetensors file to write.
-        config: of the run; the file records how the weights were trained.
+        config: of the run; the file records the network and how its weights were trained.
+        styles: the names of the fixed styles of a conditional network.
         half: write float16 instead of float32: half the size, 11 bits of precision.
 
     Raises:
-        WeightsError: the parameters are not finite, or not those of a network that `infer.py` uses.
+        WeightsError: the parameters are not finite.
         OSError: the file cannot be written.
     """
     params = state.params if state.ema is None else state.ema
-    entry = MODELS[config.model]
-    layers: Layers = jax.device_get(params[entry.trained])
+    layers: Layers = exported(config, *jax.device_get((params, state.batch_stats)))
     if half:
         layers = weights.to_half(layers)
     metadata = {"steps": str(int(state.step)), "config": json.dumps(config.recipe())}
-    weights.write(path, layers, entry.kind, metadata)
+    weights.write(path, layers, MODELS[config.model].kind, metadata, architecture(config, styles))
 
 
 def _on_disk(state: State) -> dict[str, Any]:

@@ -32,10 +32,19 @@ from adain_jax.training.pictures_on_device import (
     estimated_bytes,
     load_all,
 )
-from adain_jax.training.run_dir import Metrics, RunError, agree, plot, recorded
+from adain_jax.training.run_dir import (
+    Metrics,
+    RunError,
+    agree,
+    note_styles,
+    noted_styles,
+    plot,
+    recorded,
+)
 from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
 from adain_jax.training.style_augmentation import window_side
 from adain_jax.training.validation import Validation, describe
+from adain_jax.weights.architecture import style_names
 
 PICTURES_SHARE = 4  # pictures take at most 1 / 4 of a device's free memory
 STEPS_PER_DISPATCH = 10
@@ -88,6 +97,9 @@ def train(config: Config) -> None:
         # --- Run folder and checkpoints ---
         if first:
             agree(config)
+            if config.transform == "conditional":
+                files = [style_source.read(i).name for i in range(len(style_source))]
+                note_styles(config.run_dir, style_names(files))
         checkpoints = Checkpoints(config.run_dir / "checkpoints", config.keep)
         stack.callback(_close, checkpoints)
 
@@ -96,9 +108,12 @@ def train(config: Config) -> None:
         frozen = Frozen(encoder, teacher)
         batches: Batches | NumberedBatches
         if config.pictures == "device":
-            (on_device, names), (style_on_device, style_names) = load_all(content), load_all(style)
+            (on_device, names), (style_on_device, painting_names) = (
+                load_all(content),
+                load_all(style),
+            )
             frozen = frozen._replace(content=on_device, style=style_on_device)
-            batches = NumberedBatches(names, style_names, **_share_of_batches(config))
+            batches = NumberedBatches(names, painting_names, **_share_of_batches(config))
         else:
             batches = Batches(
                 content,
@@ -390,13 +405,16 @@ def _finish(config: Config, state: State, sources: Sequence[Pictures], seconds: 
         _say(f"unreadable pictures skipped: {skipped}")
     plot([config.run_dir], config.run_dir / "curves.png")
     took = datetime.timedelta(seconds=round(seconds))
-    if config.norm == "none" and config.transform == "adain":
-        part = MODELS[config.model].trained
-        target = config.run_dir / f"{part}.safetensors"
-        export(state, target, config)
-        _say(f"done in {took}; use it with adain stylize --model {config.model} --{part} {target}")
-    else:
-        _say(f"done in {took}; see {config.run_dir}")
+    part = MODELS[config.model].trained
+    target = config.run_dir / f"{part}.safetensors"
+    export(state, target, config, noted_styles(config.run_dir))
+    if config.transform == "concat":
+        _say(f"done in {took}; weights in {target}")
+        return
+    style = " --style-index 0" if config.transform == "conditional" else ""
+    _say(
+        f"done in {took}; use it with adain stylize --model {config.model} --{part} {target}{style}"
+    )
 
 
 def _say(text: str) -> None:

@@ -1,11 +1,12 @@
 """What is trained: the paper's decoder, or the fast network, which has its own encoder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jaxtyping import Array, Int
 
@@ -16,8 +17,10 @@ from adain_jax.nn.network import FeatureMap
 from adain_jax.nn.norms import BatchNorm, ConditionalInstanceNorm, InstanceNorm
 from adain_jax.nn.valid_size import Features
 from adain_jax.nn.vgg19 import Decoder
-from adain_jax.style import adain, statistics
+from adain_jax.style import EPSILON, adain, statistics
 from adain_jax.training.config import Config
+from adain_jax.weights import Layers
+from adain_jax.weights.architecture import Architecture
 
 Params = Mapping[str, Any]
 
@@ -108,6 +111,35 @@ class FastTrainee(nnx.Module):
 
 TRAINEES: dict[Model, Callable[..., Any]] = {"vgg19": StyleDecoder, "fast": FastTrainee}
 """What is trained of each model: the attribute that `MODELS` calls `trained` becomes a weight file."""
+
+
+def exported(config: Config, params: Params, batch_stats: Params) -> Layers:
+    """The part of a trainee's parameters, arrays of NumPy, that is saved, as files hold it.
+
+    Batch normalization by its running statistics is an affine map, which becomes a part of the
+    convolution before it; the table of a conditional network lies beside the decoder's layers.
+    """
+    part = MODELS[config.model].trained
+    layers = dict(params[part])
+    for name in [name for name in layers if f"{name}_norm" in layers and config.norm == "batch"]:
+        norm, running = layers.pop(f"{name}_norm"), batch_stats[part][f"{name}_norm"]
+        factor = norm["scale"] / np.sqrt(running["var"] + EPSILON)
+        layers[name] = {
+            "kernel": layers[name]["kernel"] * factor,
+            "bias": (layers[name]["bias"] - running["mean"]) * factor + norm["shift"],
+        }
+    if "conditional" in params:
+        layers["conditional"] = params["conditional"]
+    return layers
+
+
+def architecture(config: Config, styles: Sequence[str]) -> Architecture:
+    """What `exported` has beside the paper's layers; `styles` are the fixed ones' names."""
+    return Architecture(
+        "instance" if config.norm == "instance" else "none",
+        config.transform,
+        tuple(styles) if config.transform == "conditional" else (),
+    )
 
 
 def initial_variables(config: Config, styles: int, init: Params | None) -> tuple[Any, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from adain_jax.errors import AdainError
 from adain_jax.files import atomic_path, write_atomically
 from adain_jax.training.config import Config
+from adain_jax.weights.architecture import read_architecture
 
 
 class RunError(AdainError):
@@ -60,6 +61,28 @@ def recorded(run_dir: Path) -> dict[str, Any] | None:
     if not isinstance(values, dict):
         raise RunError("damaged; delete it or take another --run-dir", file)
     return values
+
+
+def note_styles(run_dir: Path, names: Sequence[str]) -> None:
+    """Writes styles.json: the names of a conditional network's styles, in the order of its table."""
+    write_atomically(run_dir / "styles.json", json.dumps(names).encode())
+
+
+def noted_styles(run_dir: Path) -> tuple[str, ...]:
+    """What `note_styles` wrote; nothing where there is no such file.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    file = run_dir / "styles.json"
+    if not file.exists():
+        return ()
+    try:
+        return read_architecture(
+            {"transform": "conditional", "styles": file.read_text(errors="replace")}
+        ).styles
+    except ValueError as error:
+        raise RunError(f"damaged: {error}", file) from None
 
 
 class Metrics:

@@ -3,10 +3,14 @@
 Keys are the paths of a network's parameters, joined by dots: `conv1_1.kernel`, float
 (3, 3, c_in, c_out), `conv1_1.bias`, float (c_out,), and so on. Layers of the VGG19 decoder are
 named after the encoder layer that they mirror. The encoder takes RGB in [0, 1].
+
+A decoder may have other layers than the paper's: its metadata say which, see
+`adain_jax.weights.architecture`.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +18,7 @@ import numpy as np
 
 from adain_jax.errors import AdainError
 from adain_jax.files import safetensors_metadata, write_atomically
+from adain_jax.weights.architecture import PLAIN, Architecture, read_architecture
 
 Kind = Literal["fast", "vgg19-encoder", "vgg19-decoder"]
 Layers = dict[str, Any]
@@ -24,18 +29,32 @@ class WeightsError(AdainError):
     """A weights file that is missing or not what it should be; `path` names it."""
 
 
-def shapes(kind: Kind) -> dict[str, tuple[int, ...]]:
-    """The shape of every parameter of a network, by its key, in the order of its layers."""
-    from adain_jax.nn import parameter_shapes
+def shapes(kind: Kind, architecture: Architecture = PLAIN) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter of a network, by its key, in the order of its layers.
+
+    `architecture` is of decoders. The table of a conditional one comes last: `conditional.scale` and
+    `conditional.shift`, (styles, 512).
+    """
+    from adain_jax.nn import InstanceNorm, parameter_shapes
     from adain_jax.nn.fast import FastNetwork
+    from adain_jax.nn.network import CHANNELS
     from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 
-    networks: dict[Kind, type[Any]] = {
+    networks: dict[Kind, Callable[..., Any]] = {
         "fast": FastNetwork,
         "vgg19-encoder": VGG19Encoder,
         "vgg19-decoder": Decoder,
     }
-    return flatten(parameter_shapes(networks[kind]))
+    network = networks[kind]
+    if architecture.norm == "instance":
+        network = partial(network, norm=InstanceNorm)
+    if architecture.transform == "concat":
+        network = partial(network, c_in=2 * CHANNELS)
+    found = flatten(parameter_shapes(network))
+    if architecture.styles:
+        table = len(architecture.styles), CHANNELS
+        found |= {"conditional.scale": table, "conditional.shift": table}
+    return found
 
 
 def default_path(kind: Kind) -> Path:
@@ -58,11 +77,24 @@ def converted_path(kind: Kind) -> Path:
 
 
 def read(path: str | Path, kind: Kind) -> Layers:
-    """Reads the weights of one network, nested by layer, in float32.
+    """Reads the weights of one of the paper's networks, see `read_variant`.
 
     Raises:
-        WeightsError: the file is missing or not of this kind, or a layer is missing, unknown, of
-            another shape or not finite; all such problems are listed at once.
+        WeightsError: as for `read_variant`, or a decoder has other layers than the paper's.
+    """
+    layers, architecture = read_variant(path, kind)
+    if architecture != PLAIN:
+        raise WeightsError(f"holds {architecture}, which is of no use here", path)
+    return layers
+
+
+def read_variant(path: str | Path, kind: Kind) -> tuple[Layers, Architecture]:
+    """Reads the weights of one network, nested by layer, in float32, and what network it is.
+
+    Raises:
+        WeightsError: the file is missing or not of this kind, its metadata record no architecture
+            that there is, or a layer is missing, unknown, of another shape or not finite; all such
+            problems are listed at once.
     """
     from safetensors import SafetensorError
     from safetensors.numpy import load
@@ -93,16 +125,29 @@ def read(path: str | Path, kind: Kind) -> Layers:
             + ("" if "kind" in metadata else f"; run `adain convert {path}` on it"),
             path,
         )
-    problems = check(arrays, kind)
+    architecture = PLAIN
+    if kind == "vgg19-decoder":
+        try:
+            architecture = read_architecture(metadata)
+        except ValueError as error:
+            raise WeightsError(str(error), path) from None
+    problems = check(arrays, kind, architecture)
     if problems:
         raise WeightsError("; ".join(problems), path)
-    return nest({key: arrays[key].astype(np.float32) for key in shapes(kind)})
+    keys = shapes(kind, architecture)
+    return nest({key: arrays[key].astype(np.float32) for key in keys}), architecture
 
 
 def write(
-    path: str | Path, layers: Layers, kind: Kind, metadata: Mapping[str, str] | None = None
+    path: str | Path,
+    layers: Layers,
+    kind: Kind,
+    metadata: Mapping[str, str] | None = None,
+    architecture: Architecture = PLAIN,
 ) -> None:
     """Writes one network atomically; `metadata` is stored together with the format and kind.
+
+    A decoder's `architecture` is recorded beside them.
 
     Raises:
         WeightsError: `layers` are not the weights of this kind; all problems are listed at once.
@@ -110,11 +155,12 @@ def write(
     from safetensors.numpy import save
 
     arrays = {key: np.ascontiguousarray(array) for key, array in flatten(layers).items()}
-    problems = check(arrays, kind)
+    problems = check(arrays, kind, architecture)
     if problems:
         raise WeightsError("; ".join(problems), path)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save(arrays, {"format": "adain-jax", "kind": kind, **(metadata or {})}))
+    recorded = {"format": "adain-jax", "kind": kind, **(metadata or {}), **architecture.metadata()}
+    write_atomically(path, save(arrays, recorded))
 
 
 def to_half(layers: Layers) -> Layers:
@@ -122,9 +168,11 @@ def to_half(layers: Layers) -> Layers:
     return nest({key: array.astype(np.float16) for key, array in flatten(layers).items()})
 
 
-def check(arrays: Mapping[str, np.ndarray], kind: Kind) -> list[str]:
+def check(
+    arrays: Mapping[str, np.ndarray], kind: Kind, architecture: Architecture = PLAIN
+) -> list[str]:
     """Describes everything that is wrong with `arrays` as weights of this kind."""
-    expected = shapes(kind)
+    expected = shapes(kind, architecture)
     problems = [f"{key} is missing" for key in expected if key not in arrays]
     problems += [f"{key} is not a part of {kind}" for key in arrays if key not in expected]
     for key, shape in expected.items():
