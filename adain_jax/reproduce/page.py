@@ -16,7 +16,7 @@ Every claim of the review as an experiment with this package. This page is writt
 adain reproduce all --scale laptop --content photos --style paintings
 ```
 
-from the results beside it ([reproduction/](reproduction/), one JSON file each). `--scale laptop` is for
+from the results beside it (in `docs/reproduction/`, one JSON file each). `--scale laptop` is for
 two cores, each experiment for at most 15 minutes; `--scale gpu` is for one large card. The command goes
 on where it was stopped, and does not repeat what is done: delete a result to run it again.
 `python -m adain_jax.reproduce` is the same.
