@@ -10,7 +10,7 @@ Pair i consists of the central squares of the i-th content and the i-th style by
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -152,7 +152,16 @@ def columns(measured: Mapping[str, float]) -> dict[str, str]:
     return {heading: key for heading, key in every.items() if key in measured}
 
 
-def evaluate(
+class Measured(NamedTuple):
+    """A pair, what a model made of it, and how good that is."""
+
+    content: "Picture"
+    style: "Picture"
+    result: "Picture"
+    values: dict[str, float]
+
+
+def measured_pairs(
     model: str,
     content: str,
     style: str,
@@ -161,10 +170,10 @@ def evaluate(
     alpha: float = 1.0,
     encoder: Path | None = None,
     **own: Path | None,
-) -> dict[str, float]:
-    """The means over all pairs of two sources, and their number as `pairs`.
+) -> Iterator[Measured]:
+    """Stylizes and measures all pairs of two sources, one after the other.
 
-    They are those of `measure` and, of pictures that are large enough, of `adain_jax.measures`.
+    The values are those of `measure` and, of pictures that are large enough, of `adain_jax.measures`.
 
     Args:
         model: the network to measure, as `Stylizer.load` takes it.
@@ -190,14 +199,22 @@ def evaluate(
     stylizer = Stylizer(network, model=found, architecture=architecture)
     sources = open_source(content), open_source(style)
     jitted = jax.jit(measure)
-    measured = []
     pairs = read_pairs(*sources, size)
     for photograph, painting in track("measuring", pairs, min(map(len, sources))):
         result = stylizer(photograph, painting, alpha)
-        values = jitted(params, photograph[None], painting[None], result[None])
+        losses = jitted(params, photograph[None], painting[None], result[None])
         seen = measures(photograph, painting, result) if size >= SMALLEST else {}
-        measured.append({**jax.device_get(values), **seen})
-    return mean(measured) | {"pairs": len(measured)}
+        values = {key: float(value) for key, value in jax.device_get(losses).items()}
+        yield Measured(photograph, painting, result, values | seen)
+
+
+def evaluate(model: str, content: str, style: str, **options: Any) -> dict[str, float]:
+    """The means of the values of `measured_pairs`, and the number of pairs as `pairs`.
+
+    The arguments and errors are those of `measured_pairs`.
+    """
+    rows = [pair.values for pair in measured_pairs(model, content, style, **options)]
+    return mean(rows) | {"pairs": len(rows)}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The evaluation command against the figures of an independent implementation."""
 
+import base64
+import io
 import json
+import re
 
 import jax
 import numpy as np
@@ -84,6 +87,31 @@ def test_the_command_prints_a_table_and_json(pairs, random_weights, tmp_path, ca
     layers = [values[f"style_loss/relu{i}_1"] for i in (1, 2, 3, 4)]
     assert values["style_loss"] == pytest.approx(sum(layers), rel=1e-5)
     assert (values["model"], values["pairs"]) == ("fast", 2)
+
+
+def test_several_models_are_rows_of_one_table_and_of_a_report(
+    pairs, random_weights, tmp_path, capsys
+):
+    weights.write(tmp_path / "fast", random_layers("fast"), "fast")
+    report = tmp_path / "report.html"
+    files = [f"--{part}={path}" for part, path in random_weights.items()]
+    files.append(f"--network={tmp_path / 'fast'}")
+    code, out, err = run(
+        capsys, *pairs, *files, "--size=32", "--model", "fast", "vgg19", f"--html={report}"
+    )
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line.split()[1] for line in out.splitlines() if line}
+    html = report.read_text()
+    for model in ("fast", "vgg19"):
+        assert f"<td>{model}</td><td>{rows[model]}</td>" in html
+    shown = re.findall(r'src="data:image/webp;base64,([^"]+)"', html)
+    assert len(shown) == 2 * 4  # content, style and two results of two pairs
+    for data in shown:
+        assert Image.open(io.BytesIO(base64.b64decode(data))).size == (32, 32)
+    assert "http" not in html
+    code, _, err = run(capsys, *pairs, "--model", "fast", "fast", "--decoder=x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "none of the models takes such a file as decoder: x" in err
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,11 @@ ModelName = Annotated[
     str, tyro.conf.arg(metavar="|".join((*MODELS, f"{HUB}OWNER/NAME")), aliases=["-m"])
 ]
 """The type of an option that takes what `Stylizer.load` takes as its model."""
+ModelNames = Annotated[
+    tuple[str, ...],
+    tyro.conf.arg(metavar="|".join((*MODELS, f"{HUB}OWNER/NAME")) + " ...", aliases=["-m"]),
+]
+"""The same for several models."""
 
 
 def parse(options: type[T], program: str, arguments: list[str] | None) -> T:

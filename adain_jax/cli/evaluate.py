@@ -1,26 +1,31 @@
-"""`adain evaluate`: measures a model on pairs of pictures."""
+"""`adain evaluate`: measures models on pairs of pictures."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from adain_jax.cli.command import ModelName
+from adain_jax.cli.command import ModelNames, written
 from adain_jax.errors import UsageError
-from adain_jax.models import check_files
+from adain_jax.files import check_can_write, write_atomically
+from adain_jax.models import MODELS, check_files
+
+SHOWN = 12
+"""Pairs whose pictures are in the report."""
 
 _File = Annotated[Path | None, tyro.conf.arg(metavar="PATH")]
 
 
 @dataclass(frozen=True)
 class Options:
-    """Measure a model on pairs of pictures: the paper's two losses, and SSIM to the content.
+    """Measure models on pairs of pictures: the paper's two losses, and what the losses do not see.
 
     The losses are averages over channels, and computed with the VGG19 encoder for every model.
 
-    Example: adain evaluate --content photos --style paintings --model vgg19
+    Example: adain evaluate --content photos --style paintings --model fast vgg19 --html report.html
     """
 
     content: Annotated[str, tyro.conf.arg(metavar="SRC", aliases=["-c"])]
@@ -28,8 +33,8 @@ class Options:
     style: Annotated[str, tyro.conf.arg(metavar="SRC", aliases=["-s"])]
     """Paintings: a folder or a data set. The i-th photograph and the i-th painting, by name, make a
     pair."""
-    model: ModelName = "fast"
-    """The network to measure, as for stylize."""
+    model: ModelNames = ("fast",)
+    """The networks to measure, as for stylize; each has a row in the table."""
     network: _File = None
     """Weights of fast; by default those that ship with the package."""
     encoder: _File = None
@@ -41,7 +46,9 @@ class Options:
     alpha: Annotated[float, tyro.conf.arg(aliases=["-a"])] = 1.0
     """Strength of the style."""
     json: bool = False
-    """Print one JSON object instead of a table."""
+    """Print one JSON object per model instead of a table."""
+    html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Also write the table and the first dozen pairs in full size to one HTML file."""
     debug: bool = False
     """Show a traceback on failure."""
 
@@ -54,29 +61,74 @@ def evaluate(options: Options) -> None:
     """
     if options.size < 16:
         raise UsageError("--size must be at least 16")
-    # The losses need the encoder, whatever the model.
-    check_files(options.model, {"network": options.network, "decoder": options.decoder})
+    own = {"network": options.network, "decoder": options.decoder}
+    _check_files(options.model, own)
+    if options.html:
+        check_can_write(options.html)
     from adain_jax import evaluation
 
-    means = evaluation.evaluate(
-        options.model,
-        options.content,
-        options.style,
-        size=options.size,
-        alpha=options.alpha,
-        encoder=options.encoder,
-        network=options.network,
-        decoder=options.decoder,
-    )
+    means, shown = {}, {}
+    for model in options.model:
+        pairs = evaluation.measured_pairs(
+            model,
+            options.content,
+            options.style,
+            size=options.size,
+            alpha=options.alpha,
+            encoder=options.encoder,
+            **_files_of(model, own),
+        )
+        rows, shown[model] = [], []
+        for pair in pairs:
+            rows.append(pair.values)
+            if options.html and len(shown[model]) < SHOWN:
+                shown[model].append(pair)
+        means[model] = evaluation.mean(rows) | {"pairs": len(rows)}
+    if options.html:
+        from adain_jax.cli.evaluation_page import page
+
+        write_atomically(options.html, page(means, shown, options.size).encode())
     if options.json:
-        print(json.dumps({"model": options.model, "size": options.size, **means}))
-        return
+        for model, values in means.items():
+            print(json.dumps({"model": model, "size": options.size, **values}))
+    else:
+        _print_table(means, options.size)
+    if options.html and not options.json:
+        print(f"the report is {options.html}, {written(options.html)}")
+
+
+def _check_files(models: Sequence[str], own: Mapping[str, Path | None]) -> None:
+    """Checks that each file belongs to one of the models.
+
+    Raises:
+        UsageError: a file does not, or there is no such model.
+    """
+    if len(models) == 1:
+        return check_files(models[0], own)
+    for model in models:
+        check_files(model, {})
+    for name, path in own.items():
+        if path and not any(name in _files_of(model, own) for model in models):
+            raise UsageError(f"none of the models takes such a file as {name}: {path}")
+
+
+def _files_of(model: str, own: Mapping[str, Path | None]) -> dict[str, Path | None]:
+    """Those of the given files that a model has."""
+    files = MODELS[model].files if model in MODELS else {}
+    return {name: path for name, path in own.items() if name in files}
+
+
+def _print_table(means: Mapping[str, Mapping[str, float]], size: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = evaluation.columns(means)
+    from adain_jax import evaluation
+
+    first = next(iter(means.values()))
+    shown = evaluation.columns(first)
     # Narrow enough for 80 columns.
     table = Table("model", *shown, box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_row(options.model, *(f"{means[key]:.3f}" for key in shown.values()))
+    for model, values in means.items():
+        table.add_row(model, *(f"{values[key]:.3f}" for key in shown.values()))
     Console().print(table)
-    print(f"{means['pairs']:.0f} pairs of {options.size} px")
+    print(f"{first['pairs']:.0f} pairs of {size} px")
