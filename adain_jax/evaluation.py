@@ -21,10 +21,11 @@ from adain_jax import weights
 from adain_jax.images.dtypes import to_float
 from adain_jax.losses import adain_losses
 from adain_jax.measures import SMALLEST, measures
-from adain_jax.models import MODELS, find, read_params
+from adain_jax.models import MODELS, read_params
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import VGG19Encoder
 from adain_jax.progress import track
+from adain_jax.weights.hub import find
 
 if TYPE_CHECKING:
     from adain_jax.data.sources import Source

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from adain_jax.errors import UsageError
 
@@ -85,26 +85,6 @@ def check_files(name: str, paths: Mapping[str, str | Path | None]) -> None:
         raise UsageError(
             f"model {name} takes no such file as {part}, only {' and '.join(files)}: {given[part]}"
         )
-
-
-def find(name: str) -> tuple[Model, dict[str, Path]]:
-    """The model that a name stands for, and the files that come with the name.
-
-    Args:
-        name: "fast" or "vgg19", with which no files come; or hf://OWNER/NAME, whose file is fetched
-            unless it is here, see `adain_jax.weights.hub.fetch`.
-
-    Raises:
-        UsageError: there is no such model.
-        WeightsError: the repository cannot be reached, or holds no such file.
-    """
-    if name.startswith(HUB):
-        from adain_jax.weights import hub
-
-        model, path = hub.fetch(name)
-        return model, {MODELS[model].trained: path}
-    entry(name)
-    return cast("Model", name), {}
 
 
 def read_params(model: Model, **paths: str | Path | None) -> "tuple[dict[str, Any], Architecture]":

@@ -67,7 +67,8 @@ def evaluate(options: Options) -> None:
         check_can_write(options.html)
     from adain_jax import evaluation
 
-    means, shown = {}, {}
+    means: dict[str, dict[str, float]] = {}
+    shown: dict[str, list[evaluation.Measured]] = {}
     for model in options.model:
         pairs = evaluation.measured_pairs(
             model,
@@ -78,7 +79,8 @@ def evaluate(options: Options) -> None:
             encoder=options.encoder,
             **_files_of(model, own),
         )
-        rows, shown[model] = [], []
+        rows = []
+        shown[model] = []
         for pair in pairs:
             rows.append(pair.values)
             if options.html and len(shown[model]) < SHOWN:

@@ -35,10 +35,11 @@ from adain_jax.inference.inputs import (
 from adain_jax.inference.stream import dispatch_ahead, group
 from adain_jax.inference.strokes import coarse_to_fine, pass_sizes
 from adain_jax.inference.tiled import encode_style_tiled, stylize_tiled
-from adain_jax.models import Model, check_files, entry, find, read_params
+from adain_jax.models import Model, check_files, entry, read_params
 from adain_jax.nn.vgg19 import VGG19InstanceNormNetwork
 from adain_jax.style import AnyArray, Style
 from adain_jax.weights.architecture import PLAIN, Architecture
+from adain_jax.weights.hub import find
 
 CONTENT_SHAPES = 8  # padded shapes, see `Buckets`
 STYLE_SHAPES = 4

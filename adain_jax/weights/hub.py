@@ -8,11 +8,12 @@ import math
 import re
 import sys
 from pathlib import Path
+from typing import cast
 
 from adain_jax import weights
 from adain_jax.errors import UsageError
 from adain_jax.files import safetensors_metadata, write_atomically
-from adain_jax.models import HUB, MODELS, Model
+from adain_jax.models import HUB, MODELS, Model, entry
 from adain_jax.weights import Kind, WeightsError
 
 # Both become folders here, so neither may begin with a dot.
@@ -56,6 +57,24 @@ _ABOUT: dict[Model, str] = {
         "--download` fetches it once"
     ),
 }
+
+
+def find(name: str) -> tuple[Model, dict[str, Path]]:
+    """The model that a name stands for, and the files that come with the name.
+
+    Args:
+        name: "fast" or "vgg19", with which no files come; or hf://OWNER/NAME, whose file is fetched
+            unless it is here, see `fetch`.
+
+    Raises:
+        UsageError: there is no such model.
+        WeightsError: the repository cannot be reached, or holds no such file.
+    """
+    if name.startswith(HUB):
+        model, path = fetch(name)
+        return model, {MODELS[model].trained: path}
+    entry(name)
+    return cast("Model", name), {}
 
 
 def fetch(name: str) -> tuple[Model, Path]:
