@@ -46,7 +46,17 @@ def wait_until(happens: Callable[[], bool], process: subprocess.Popen, seconds: 
 
 
 # Two workers take these files first, so that in the end neither waits for the other's last long one.
-LONGEST = ("training", "dataset", "runs", "readme", "app", "web", "stylizer", "video", "infer")
+LONGEST = (
+    "training",
+    "dataset",
+    "readme",
+    "runs",
+    "tutorial",
+    "app",
+    "web",
+    "reproduce",
+    "stylizer",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

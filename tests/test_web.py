@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -79,6 +80,7 @@ def serving(command: list[str | Path], port_option: list[str]) -> Iterator[str]:
         env={**os.environ, "PATH": PATH},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,  # the package's `node` only starts the real one
     )
 
     def answers() -> bool:
@@ -89,7 +91,7 @@ def serving(command: list[str | Path], port_option: list[str]) -> Iterator[str]:
         wait_until(answers, process, HANGING)
         yield f"http://127.0.0.1:{port}/"
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait(10)
 
 

@@ -12,7 +12,7 @@ HEAD = f"""# The paper's claims, tried
 
 Every claim of the review as an experiment with this package. This page is written by
 
-```sh
+```bash
 adain reproduce all --scale laptop --content photos --style paintings
 ```
 
