@@ -72,15 +72,25 @@ def test_the_default_takes_the_style_and_keeps_the_content(fast):
 
 @pytest.mark.essential
 def test_the_default_weaves_no_pattern_of_single_pixels(fast):
-    """Of its own: the drawn styles have more of it than a result may take over."""
+    """Under 0.3 gray levels: of photographs left as they are each time, of paintings on average.
+
+    Single styles have up to 1.7 themselves, and results may take over a part of that.
+    """
     contents = [read_picture(path, size=256) for path in sorted((EXAMPLES / "content").iterdir())]
-    for name in ("points", "mosaic", "woodcut"):
-        style = read_picture(EXAMPLES / "style" / f"{name}.jpg", size=256)
-        for content in contents:
-            woven = woven_texture(content[None], fast(content, style)[None])
-            assert woven["checker"] < woven_texture(style[None], style[None])["checker"]
-            plain = woven_texture(content[None], fast(content, style, 0.0)[None])
-            assert plain["checker"] < 0.3
+    styles = [read_picture(path, size=256) for path in sorted((EXAMPLES / "style").iterdir())]
+
+    def checkers(style, alpha):
+        results = fast(contents, style, alpha)
+        pairs = zip(contents, results, strict=True)
+        return [float(woven_texture(a[None], b[None])["checker"][0]) for a, b in pairs]
+
+    encoded = [fast.encode_style(style) for style in styles]
+    assert max(checkers(encoded[0], 0.0)) < 0.3
+    woven = [checkers(style, 1.0) for style in encoded]
+    assert np.mean(woven) < 0.3
+    for own, results in zip(styles, woven, strict=True):
+        taken_over = float(woven_texture(own[None], own[None])["checker"][0])
+        assert max(results) < max(0.3, 1.5 * taken_over)
 
 
 def test_infer_needs_nothing_else(nothing_converted, tmp_path):
