@@ -27,8 +27,8 @@ app: $(WITH_APP)
 web: $(WITH_WEB)
 	@PATH="$(abspath $(BIN)):$$PATH" $(MAKE) --directory web serve PORT=$(PORT)
 
-# In the order that tests/conftest.py gives the files; three at a time, as some of them mostly wait.
-PYTEST = $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+# In the order that tests/conftest.py gives the files.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 test: $(WITH_ALL)
 	$(PYTEST)
 

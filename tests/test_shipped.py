@@ -70,7 +70,6 @@ def test_the_default_takes_the_style_and_keeps_the_content(fast):
     assert np.corrcoef(*lightness)[0, 1] > 0.6
 
 
-@pytest.mark.essential
 def test_the_default_weaves_no_pattern_of_single_pixels(fast):
     """Under 0.3 gray levels: of photographs left as they are each time, of paintings on average.
 
