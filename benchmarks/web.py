@@ -15,6 +15,7 @@ import io
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,7 @@ def opened() -> Iterator["Page"]:
             env=ENVIRONMENT,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,  # the package's `node` only starts the real one
         ) as server,
         sync_playwright() as playwright,
     ):
@@ -83,7 +85,7 @@ def opened() -> Iterator["Page"]:
             yield page
         finally:
             browser.close()
-            server.terminate()
+            os.killpg(server.pid, signal.SIGTERM)
 
 
 def painted(page: "Page") -> float:

@@ -7,6 +7,7 @@ from batch to batch bit for bit, is compiled AS_FOR_USERS.
 """
 
 import os
+import shutil
 import subprocess
 import time
 
@@ -19,6 +20,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -34,6 +36,11 @@ install_import_hook([f"adain_jax.{module}" for module in CHECKED], "conftest.typ
 
 from adain_jax import weights  # noqa: E402
 from adain_jax.weights import Kind, Layers  # noqa: E402
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = shutil.which("chromium")
 
 
 def wait_until(happens: Callable[[], bool], process: subprocess.Popen, seconds: float) -> None:
@@ -95,6 +102,20 @@ def programs_of_training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[N
         yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Chromium with a camera of its own."""
+    from playwright.sync_api import sync_playwright
+
+    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", *camera]
+        )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from conftest import wait_until
+from conftest import CHROMIUM, wait_until
 from PIL import Image
 
 from adain_jax import Stylizer, mix
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 WEB = ROOT / "web"
 PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])  # of Node, too
-CHROMIUM = shutil.which("chromium")
 HANGING = 240  # seconds after which something hangs: other tests run beside these
 
 in_browser = [
@@ -101,19 +100,6 @@ def server(built: Path) -> Iterator[str]:
     vite = WEB / "node_modules/vite/bin/vite.js"
     with serving(["node", vite, "preview", "--host", "127.0.0.1"], ["--port"]) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    from playwright.sync_api import sync_playwright
-
-    camera = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", *camera]
-        )
-        yield browser
-        browser.close()
 
 
 class Visit:
