@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from adain_jax.inference.stylizer import Stylizer
 from adain_jax.reproduce.figures import draw_curves, panels
 from adain_jax.reproduce.lab import Lab
 from adain_jax.reproduce.verdicts import spread
@@ -64,10 +65,10 @@ def table(
     return ["", *keys], rows
 
 
-def sheet_of(lab: Lab, painted: Mapping[str, np.ndarray]) -> tuple[str, str]:
-    """The first pairs, and what each variant makes of them; returns the file and the caption."""
-    contents, styles = lab.pairs
+def sheet_of(lab: Lab, stylizers: Mapping[str, Stylizer]) -> tuple[str, str]:
+    """Examples, and what each variant makes of them; returns the file and the caption."""
+    contents, styles = lab.shown
+    painted = {name: one(contents, styles) for name, one in stylizers.items()}
     columns = {"content": contents, "style": styles, **painted}
-    number = min(4, len(contents))
-    cells = {(i, j): one[i] for j, one in enumerate(columns.values()) for i in range(number)}
-    return lab.sheet(cells, [""] * number, list(columns)), "The first pairs, by the first seed"
+    cells = {(i, j): one[i] for j, one in enumerate(columns.values()) for i in range(len(contents))}
+    return lab.sheet(cells, [""] * len(contents), list(columns)), "Examples, by the first seed"

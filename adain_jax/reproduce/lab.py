@@ -36,6 +36,9 @@ from adain_jax.weights.architecture import style_name
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SHOWN_CONTENTS = ("astronaut", "cat", "coffee", "rocket")
+SHOWN_STYLES = ("mosaic", "waves", "woodcut", "watercolour")
+"""The examples that sheets show."""
 STYLE_WEIGHT = 10.0
 """The loss of every run is Lc + 10 Ls, averaged over channels, as validation reports it."""
 
@@ -161,10 +164,21 @@ class Lab:
             [one for one, _ in islice(read_pairs(folder, folder, self.scale.crop), number)]
         )
 
-    def example(self, kind: str, names: Sequence[str]) -> list[Picture]:
-        """The project's own pictures of these names, as squares of the figures' size."""
+    def example(self, kind: str, names: Sequence[str], side: int | None = None) -> list[Picture]:
+        """The project's own pictures of these names, as squares, by default of the figures' size."""
         by_stem = {path.stem: path for path in find_pictures(self.examples / kind)}
-        return [read_picture(by_stem[name], size=self.scale.picture, crop=True) for name in names]
+        side = side or self.scale.picture
+        return [read_picture(by_stem[name], size=side, crop=True) for name in names]
+
+    @cached_property
+    def shown(self) -> tuple[np.ndarray, np.ndarray]:
+        """The pairs of sheets, as large as training pictures before the crop.
+
+        They are the project's own, as whoever runs an experiment may not publish what is measured.
+        """
+        side = self.scale.resize
+        contents = np.stack(self.example("content", SHOWN_CONTENTS, side))
+        return contents, np.stack(self.example("style", SHOWN_STYLES, side))
 
     # --- Training ---
 
@@ -225,12 +239,10 @@ class Lab:
             rows.append([line[key] for line in lines])
         return steps, rows
 
-    def paint(self, run: Path, encoder: Path | None = None) -> np.ndarray:
-        """What a run's decoder makes of the pairs, float32 (n, crop, crop, 3)."""
-        stylizer = Stylizer.load(
-            "vgg19", encoder=encoder or self.encoder, decoder=run / "decoder.safetensors"
-        )
-        return stylizer(*self.pairs)
+    def stylizer(self, run: Path, encoder: Path | None = None) -> Stylizer:
+        """With a run's decoder."""
+        decoder = run / "decoder.safetensors"
+        return Stylizer.load("vgg19", encoder=encoder or self.encoder, decoder=decoder)
 
     def losses(
         self,

@@ -109,8 +109,8 @@ def train_step(
 
 def train(
     lab: Lab, norm: str, seed: int, pictures: np.ndarray, style: np.ndarray
-) -> tuple[list[float], np.ndarray]:
-    """The losses, each a mean of WINDOW steps, and what becomes of the first pictures."""
+) -> tuple[list[float], nnx.Module]:
+    """The losses, each a mean of WINDOW steps, and the network."""
     network = NETWORKS[norm](rngs=nnx.Rngs(seed))
     params, running = variables(network, nnx.Param), variables(network, nnx.BatchStat)
     state = params, optax.adam(lab.scale.learning_rate).init(params)
@@ -127,8 +127,7 @@ def train(
     values = np.array(jax.device_get(losses))
     window = min(WINDOW, len(values) // 2)
     means = values[: len(values) // window * window].reshape(-1, window).mean(1)
-    trained = bind(NETWORKS[norm], merge(state[0], running))
-    return means.tolist(), np.clip(trained(jnp.asarray(pictures[:2])), 0, 1)
+    return means.tolist(), bind(NETWORKS[norm], merge(state[0], running))
 
 
 def same_contrast(picture: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
@@ -143,23 +142,27 @@ def run(lab: Lab) -> Outcome:
     pictures = lab.crops(lab.content, PICTURES)
     side = lab.scale.crop
     style, other = (one[None, :side, :side] for one in lab.example("style", (STYLE, OTHER_STYLE)))
-    kinds = {
-        "original": pictures,
-        "same contrast": np.stack([same_contrast(one) for one in pictures]),
-        "same style": Stylizer.load()(pictures, other[0]),
+    painter = Stylizer.load()
+    changes: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "original": lambda photographs: photographs,
+        "same contrast": lambda photographs: np.stack([same_contrast(one) for one in photographs]),
+        "same style": lambda photographs: painter(photographs, other[0]),
     }
+    kinds = {kind: change(pictures) for kind, change in changes.items()}
+    shown = {kind: change(lab.shown[0][:2]) for kind, change in changes.items()}
     tasks = [(kind, seed, norm) for kind in KINDS for seed in lab.seeds for norm in NORMS]
     losses: dict[str, dict[str, list[list[float]]]] = {
         kind: {norm: [] for norm in NORMS} for kind in KINDS
     }
     cells: dict[tuple[int, int], Picture] = {}
     for kind, seed, norm in track("training", tasks, len(tasks)):
-        curve, results = train(lab, norm, seed, kinds[kind], style)
+        curve, network = train(lab, norm, seed, kinds[kind], style)
         losses[kind][norm].append(curve)
         if seed == 0:
             row, column = 2 * KINDS.index(kind), list(NORMS).index(norm)
+            painted = np.clip(network(jnp.asarray(shown[kind])), 0, 1)
             for i in range(2):
-                cells |= {(row + i, 0): kinds[kind][i], (row + i, 1 + column): results[i]}
+                cells |= {(row + i, 0): shown[kind][i], (row + i, 1 + column): painted[i]}
     figure = panels(KINDS)
     for axis, kind in zip(figure.axes, KINDS, strict=True):
         points = len(losses[kind]["IN"][0])
@@ -196,7 +199,7 @@ def run(lab: Lab) -> Outcome:
             (lab.figure(figure), f"Each point is a mean of {WINDOW} steps; bars of one deviation"),
             (
                 lab.sheet(cells, [k for k in KINDS for _ in range(2)], ["content", *NORMS]),
-                "Two pictures of each kind after training, by the first seed",
+                "Two examples of each kind after training, by the first seed",
             ),
         ],
     )

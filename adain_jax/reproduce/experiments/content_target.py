@@ -26,7 +26,7 @@ def run(lab: Lab) -> Outcome:
         numbers,
         [
             draw_losses(lab, runs),
-            sheet_of(lab, {name: lab.paint(own[0]) for name, own in runs.items()}),
+            sheet_of(lab, {name: lab.stylizer(own[0]) for name, own in runs.items()}),
         ],
     )
 

@@ -7,7 +7,6 @@ import numpy as np
 from adain_jax.data.sources import open_source
 from adain_jax.evaluation import read_pairs
 from adain_jax.images import Picture
-from adain_jax.inference.stylizer import Stylizer
 from adain_jax.reproduce.figures import panels
 from adain_jax.reproduce.lab import Experiment, Lab, Outcome
 from adain_jax.reproduce.verdicts import spread
@@ -29,7 +28,7 @@ def run(lab: Lab) -> Outcome:
         )
         for seed in lab.seeds
     ]
-    content = lab.pairs[0][0]
+    content, shown = lab.pairs[0][0], lab.shown[0][0]
     paintings = _paintings(folder, lab.scale.crop)
     own_is_best, ratios = [], []
     matrices = []
@@ -61,8 +60,8 @@ def run(lab: Lab) -> Outcome:
         [["one network", str(best), str(ratio)]],
         {"own row is best, %": own_is_best, "Ls of the own row, of others'": ratios},
         [
-            _sheet(lab, paintings, _paint(lab, runs[0], content)),
-            _blends(lab, runs[0], content),
+            _sheet(lab, _paint(lab, runs[0], shown)),
+            _blends(lab, runs[0], shown),
             _matrix(lab, np.mean(matrices, 0)),
         ],
     )
@@ -73,29 +72,23 @@ def _paintings(folder: Path, side: int) -> np.ndarray:
     return np.stack([one for one, _ in read_pairs(source, source, side)])
 
 
-def _stylizer(lab: Lab, run: Path) -> Stylizer:
-    return Stylizer.load("vgg19", encoder=lab.encoder, decoder=run / "decoder.safetensors")
-
-
 def _paint(lab: Lab, run: Path, content: np.ndarray) -> np.ndarray:
     """The content by each row of the table."""
-    stylizer = _stylizer(lab, run)
+    stylizer = lab.stylizer(run)
     return np.stack([stylizer(content, style) for style in stylizer.styles.values()])
 
 
-def _sheet(lab: Lab, paintings: np.ndarray, painted: np.ndarray) -> tuple[str, str]:
+def _sheet(lab: Lab, painted: np.ndarray) -> tuple[str, str]:
     columns = 8
-    cells: dict[tuple[int, int], Picture] = {}
-    for i in range(len(paintings)):
-        row, column = divmod(i, columns)
-        cells |= {(2 * row, column): paintings[i], (2 * row + 1, column): painted[i]}
-    rows = ["styles", "by their rows"] * -(-len(paintings) // columns)
-    name = lab.sheet(cells, rows, [""] * columns)
-    return name, "All styles, and below each the same photograph by its row of the table"
+    cells: dict[tuple[int, int], Picture] = {
+        divmod(i, columns): one for i, one in enumerate(painted)
+    }
+    name = lab.sheet(cells, [""] * -(-len(painted) // columns), [""] * columns)
+    return name, "The same photograph by every row of the table"
 
 
 def _blends(lab: Lab, run: Path, content: np.ndarray) -> tuple[str, str]:
-    stylizer = _stylizer(lab, run)
+    stylizer = lab.stylizer(run)
     first, second = list(stylizer.styles.values())[:2]
     cells = {
         (0, i): stylizer(content, mix([first, second], [1 - share, share]))

@@ -43,10 +43,12 @@ def run(lab: Lab) -> Outcome:
     runs = {
         name: [_train(lab, seed, name, file) for seed in lab.seeds] for name, file in files.items()
     }
-    painted = {name: [lab.paint(one, files[name]) for one in own] for name, own in runs.items()}
+    stylizers = {
+        name: [lab.stylizer(one, files[name]) for one in own] for name, own in runs.items()
+    }
     numbers = {}
-    for name, results in painted.items():
-        losses = [lab.losses(contents, styles, one) for one in results]
+    for name, own in stylizers.items():
+        losses = [lab.losses(contents, styles, one(contents, styles)) for one in own]
         numbers[name] = {
             f"{loss} at the end": [spread(one[loss]).mean for one in losses]
             for loss in ("Lc", "Ls")
@@ -65,7 +67,7 @@ def run(lab: Lab) -> Outcome:
         numbers,
         [
             (lab.figure(figure), "Losses in training; each encoder has its own units"),
-            sheet_of(lab, {name: own[0] for name, own in painted.items()}),
+            sheet_of(lab, {name: own[0] for name, own in stylizers.items()}),
         ],
     )
 
