@@ -87,7 +87,7 @@ class Lab:
         runs: the folder of training runs, which experiments share.
         output: the folder for figures.
         steps: of all the runs that were asked for.
-        earlier: seconds that runs took which were finished before.
+        earlier: seconds by `clock` that runs took which were finished before.
     """
 
     name: str
@@ -219,11 +219,11 @@ class Lab:
         steps = values["steps"]
         values |= {"val_every": max(1, steps // scale.points), "save_every": steps}
         self.steps += steps
-        finished, clock = run / "decoder.safetensors", run / "seconds.json"
+        finished, seconds = run / "decoder.safetensors", run / "seconds.json"
         if finished.exists():
-            self.earlier += json.loads(clock.read_text())
+            self.earlier += json.loads(seconds.read_text())
             return run
-        with _timed(clock):
+        with _timed(seconds):
             train(Config(**values))
         if not finished.exists():  # it was told to stop, and has saved where it is
             raise KeyboardInterrupt
@@ -300,13 +300,18 @@ def _losses(statistic: str, params: Any, content: Any, style: Any, result: Any) 
     return {"Lc": measured["content_loss"], "Ls": measured["style_loss"]}
 
 
+def clock() -> float:
+    """Seconds: on a CPU those that its cores have computed, which no work beside it changes."""
+    return time.process_time() if jax.default_backend() == "cpu" else time.monotonic()
+
+
 @contextmanager
 def _timed(file: Path) -> Iterator[None]:
     """Adds the seconds that the block takes to those in a file, also of one that is interrupted."""
-    began = time.monotonic()
+    began = clock()
     before = json.loads(file.read_text()) if file.exists() else 0.0
     try:
         yield
     finally:
         if file.parent.exists():
-            write_atomically(file, json.dumps(before + time.monotonic() - began).encode())
+            write_atomically(file, json.dumps(before + clock() - began).encode())

@@ -75,7 +75,7 @@ def _section(experiment: Experiment, result: Mapping[str, Any] | None, folder: s
     steps = f"{result['steps']:,} training steps in all, {result['seeds']} seeds, "
     minutes = max(1, round(result["seconds"] / 60))
     lines += [
-        f"`{result['command']}`: {steps if result['steps'] else ''}{minutes} min on "
+        f"`{result['command']}`: {steps if result['steps'] else ''}{minutes} {result['unit']} on "
         f"{result['machine']}.",
         "",
         _table(result["columns"], result["rows"]),

@@ -3,7 +3,6 @@
 import json
 import os
 import platform
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ import jax
 from adain_jax.errors import AdainError
 from adain_jax.files import write_atomically
 from adain_jax.reproduce.experiments import EXPERIMENTS
-from adain_jax.reproduce.lab import Lab
+from adain_jax.reproduce.lab import Lab, clock
 from adain_jax.reproduce.page import write_page
 
 FOLDER = "reproduction"
@@ -47,7 +46,7 @@ def reproduce(names: Sequence[str], scale: str, lab: Lab, docs: Path) -> None:
             continue
         print(f"{name}: experiment {number} of {len(names)}", flush=True)
         own = replace(lab, name=name, output=folder)
-        began = time.monotonic()
+        began = clock()
         outcome = EXPERIMENTS[name].run(own)
         values = {
             **asdict(outcome),
@@ -55,7 +54,8 @@ def reproduce(names: Sequence[str], scale: str, lab: Lab, docs: Path) -> None:
             "command": f"adain reproduce {name} --scale {scale}",
             "steps": own.steps,
             "seeds": own.scale.seeds,
-            "seconds": round(own.earlier + time.monotonic() - began),
+            "unit": "core-minutes" if jax.default_backend() == "cpu" else "minutes",
+            "seconds": round(own.earlier + clock() - began),
             "machine": machine(),
         }
         write_atomically(result, json.dumps(values, indent=1).encode())
