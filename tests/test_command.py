@@ -36,6 +36,28 @@ def test_the_help_of_a_command_describes_its_options_without_noise(name, capsys)
         assert noise not in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("stylize --alhpa 1", "unrecognized options: --alhpa, 1; perhaps you meant --alpha"),
+        ("stylize -a x", "-a/--alpha: Could not find valid parse for arguments: ['x']"),
+        ("train --content x", "missing from adain train: --style, --run-dir"),
+        ("train --steps", "missing value for argument '--steps'. Expected 1 values"),
+    ],
+)
+def test_bad_usage_is_said_in_one_line(arguments, message, capsys):
+    command = arguments.split()
+    line = f"error: {message}; see adain {command[0]} --help\n"
+    assert run(capsys, *command) == (2, "", line)
+
+
+def test_a_command_that_is_not_there(capsys):
+    code, _, error = run(capsys, "stylise")
+    assert code == 2
+    assert error.startswith("error: there is no command stylise; there are stylize, app, ")
+    assert error.endswith(", reproduce; see adain --help\n")
+
+
 def test_short_flags_are_the_long_ones(capsys):
     arguments = ("-c", "a", "-s", "b", "-o", "c", "-m", "vgg19", "-a", "0.5", "--batch-size", "0")
     assert run(capsys, "stylize", *arguments)[::2] == (

@@ -233,7 +233,7 @@ def test_a_content_s_statistics_may_be_given(stylizers, styles):
 
 def test_one_program_computes_all_tiles_of_pictures_of_about_a_size(stylizers, styles, many_slabs):
     tiled = stylizers[1]
-    programs = [tiling._encode_slab, tiling._decode_slab]
+    programs = [tiling._encode_tile, tiling._decode_tile]
     tiled(picture(700, 420), styles[0])
     before = [program._cache_size() for program in programs]
     for size in ((700, 420), (699, 417), (696, 420)):

@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import fields
 from functools import cache
 from itertools import pairwise
@@ -21,6 +21,7 @@ from typing import Annotated, Any, TypeVar, Union
 
 import tyro
 
+from adain_jax.cli.usage import in_one_line
 from adain_jax.errors import AdainError, UsageError, printable
 from adain_jax.files import exists
 from adain_jax.models import HUB, MODELS
@@ -58,7 +59,8 @@ def parse_one_of(
         ]
         for name, options in commands.items()
     )
-    return _parse(Union[kinds], program, arguments or ["--help"], about)  # noqa: UP007
+    named = [program, *(name for name in arguments[:1] if name in commands)]
+    return _parse(Union[kinds], " ".join(named), arguments or ["--help"], about)  # noqa: UP007
 
 
 def _parse(
@@ -69,13 +71,21 @@ def _parse(
             _without_broken_pipes(sys.stdout),
             _without_broken_pipes(sys.stderr),
         )
-    return tyro.cli(
-        options,
-        prog=program,
-        description=about,
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
-    )
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            return tyro.cli(
+                options,
+                prog=program if about is None else program.split()[0],
+                description=about,
+                args=arguments,
+                config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+            )
+    except SystemExit as ended:
+        if ended.code != 2:
+            raise
+        print(f"error: {in_one_line(said.getvalue())}; see {program} --help", file=sys.stderr)
+        raise
 
 
 @cache

@@ -1,7 +1,9 @@
 """`adain pack`: packs a folder of pictures into a data set for training."""
 
+import io
 import sys
 import time
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -36,11 +38,14 @@ class Pack:
 def pack(options: Pack) -> int:
     """Packs, and says what was done; returns 1 if some pictures could not be read."""
     from adain_jax.data.pack import pack
+    from adain_jax.data.sources import import_tfds
 
     if options.size < 1 or not 1 <= options.quality <= 100:
         raise UsageError("--size must be at least 1 and --quality lie in 1 to 100")
     start = time.monotonic()
-    bad = pack(options.source, options.target, size=options.size, quality=options.quality)
+    import_tfds().disable_progress_bar()  # ours are enough
+    with redirect_stdout(io.StringIO()):  # TFDS announces a download
+        bad = pack(options.source, options.target, size=options.size, quality=options.quality)
     for message in bad.values():
         print(f"skipped: {message}", file=sys.stderr)
     seconds = time.monotonic() - start

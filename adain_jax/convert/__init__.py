@@ -115,12 +115,14 @@ def normalize_encoder(converted: Converted, folder: Path) -> Converted:
     # JAX takes seconds to import, and only this needs it.
     from adain_jax.convert.activations import mean_activations, normalize_filters
     from adain_jax.images import find_pictures, read_picture
+    from adain_jax.progress import track
 
     paths = find_pictures(folder)
     if not paths:
         raise ConversionError("no picture in this folder", folder)
     pictures = (read_picture(path, size=256, crop=True) for path in paths)
-    layers = normalize_filters(converted.layers, mean_activations(converted.layers, pictures))
+    tracked = track("measuring activations", pictures, len(paths))
+    layers = normalize_filters(converted.layers, mean_activations(converted.layers, tracked))
     metadata = {**converted.metadata, "normalized": f"mean activation 1 over {folder.name}"}
     return replace(converted, layers=layers, metadata=metadata)
 

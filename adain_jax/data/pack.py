@@ -14,7 +14,7 @@ from typing import Any
 from adain_jax.data.sources import DataError, import_tfds
 from adain_jax.files import atomic_path, write_atomically
 from adain_jax.images import PictureError, find_pictures, load_image, picture_size
-from adain_jax.progress import track
+from adain_jax.progress import progress, track
 
 
 def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[str, str]:
@@ -113,11 +113,14 @@ def _write(records: list[tuple[str, Path]], folder: Path) -> Path:
             return {"train": self._generate_examples()}
 
         def _generate_examples(self) -> Iterator[tuple[bytes, dict[str, Any]]]:
-            for name, path in track("writing the data set", records, len(records)):
+            for name, path in records:
                 raw = os.fsencode(name)  # file names need not be valid UTF-8, record names must be
                 yield raw, {"image": str(path), "name": raw.decode(errors="replace")}
+                advance(1)
+            advance(0, note="shuffling")
 
     shutil.rmtree(folder, ignore_errors=True)
     builder = Pictures(data_dir=str(folder), file_format="array_record")
-    builder.download_and_prepare()
+    with progress("writing the data set", len(records)) as advance:
+        builder.download_and_prepare()
     return Path(builder.data_dir)

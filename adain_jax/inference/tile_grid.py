@@ -16,14 +16,11 @@ does for the whole picture. All tiles of a picture have the same shape, so that 
 them.
 """
 
-import math
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -71,26 +68,18 @@ class Tile(NamedTuple):
     core: AnyArray
 
 
-@partial(
-    jax.tree_util.register_dataclass,
-    data_fields=["tiles", "count"],
-    meta_fields=["tile_shape", "halo"],
-)
 @dataclass(frozen=True)
 class TileGrid:
     """The tiles of a slab; a program is compiled for their shape and halo.
 
     Attributes:
-        tiles: leaves (n, ...), in reading order.
-        count: the number of tiles. The remaining n - count are padding: n is the same for all slabs
-            of a shape, so that they share one program.
+        tiles: in reading order.
         tile_shape: height and width of every tile in pixels.
         halo: how many pixels tiles reach beyond their core, vertically and horizontally; 0 along an
             axis with a single tile.
     """
 
-    tiles: Tile
-    count: int | Array
+    tiles: Sequence[Tile]
     tile_shape: Size
     halo: Size
 
@@ -111,19 +100,18 @@ def make_tile_grid(
     halo = round_up(halo, multiple)
     height, width = (span_length(length, tile_size, halo, multiple) for length in slab_shape)
 
-    def along_axes(size: Size) -> tuple[list[Span], list[Span]]:
-        return spans(size[0], height, halo, multiple), spans(size[1], width, halo, multiple)
-
-    axes = along_axes(size)
-    count, most = (math.prod(map(len, each)) for each in (axes, along_axes(slab_shape)))
-    numbers = np.zeros((most, 2, 4), np.int32)
-    numbers[:count] = list(product(*axes))
-    start, stop, first, last = np.moveaxis(numbers, -1, 0)
-    core = np.stack([first, last], axis=-1)
-    core[:, 0] = core[:, 0].clip(rows.start, rows.stop)
-    tiles = Tile(start, stop - start, core - start[..., None])
+    axes = spans(size[0], height, halo, multiple), spans(size[1], width, halo, multiple)
+    tiles = [_tile(*both, rows) for both in product(*axes)]
     halos = halo * (len(axes[0]) > 1), halo * (len(axes[1]) > 1)
-    return TileGrid(tiles, count, (height, width), halos)
+    return TileGrid(tiles, (height, width), halos)
+
+
+def _tile(vertical: Span, horizontal: Span, rows: slice) -> Tile:
+    """The tile of two spans, with no other rows in its core than these of the slab."""
+    start, stop, first, last = np.array([vertical, horizontal], np.int32).T
+    core = np.stack([first, last], axis=-1)
+    core[0] = core[0].clip(rows.start, rows.stop)
+    return Tile(start, stop - start, core - start[:, None])
 
 
 def span_length(length: int, core: int, halo: int, multiple: int) -> int:
@@ -170,89 +158,33 @@ def round_up(length: int, multiple: int) -> int:
     return -(-length // multiple) * multiple
 
 
-def map_tiles(
-    compute: Callable[[Tile, Any], tuple[Any, Any]], maps: Any, grid: TileGrid
-) -> tuple[Any, Any]:
-    """Applies `compute` to one tile after another, in the memory of one tile.
+def cut_out(whole: AnyArray, tile: Tile, tile_shape: Size, stride: int = 1) -> Array:
+    """The part (1, h, w, c) of a slab's map that lies in a tile of this shape.
 
     Args:
-        compute: a function (tile, parts) -> (new maps, numbers). `parts` are the parts of `maps` in
-            the tile. New maps (1, h, w, c) need to be right in the core of the tile only; numbers
-            are arrays of any shape.
-        maps: arrays (1, h, w, c) in any resolutions that divide the picture's; the first one has
-            the picture's resolution.
-        grid: the tiles.
-
-    Returns:
-        The new maps of the whole slab, and the numbers of all tiles (n, ...), 0 for padding.
+        whole: a map of the slab, in a resolution that divides the picture's by `stride`.
+        tile, tile_shape, stride: of the part, all in pixels.
     """
-    slab_shape: Size = maps[0].shape[1:3]
-
-    def add_tile(i: Array, results: Any) -> Any:
-        tile = _tile(grid, i)
-
-        def add(tile: Tile, parts: Any, results: Any) -> Any:
-            maps, numbers = results
-            new_maps, new_numbers = compute(tile, parts)
-            maps = jax.tree.map(partial(_paste, tile, grid, slab_shape), maps, new_maps)
-            return maps, jax.tree.map(lambda all_, new: all_.at[i].set(new), numbers, new_numbers)
-
-        # Cut out the parts before the condition: fused with the computation, slicing would be slow.
-        parts = _cut_out(maps, tile, grid, slab_shape)
-        return lax.cond(i < grid.count, add, lambda *operands: operands[-1], tile, parts, results)
-
-    return lax.fori_loop(0, len(grid.tiles.start), add_tile, _empty(compute, maps, grid))
+    part = _slice(whole, tile.start // stride, np.array(tile_shape) // stride)
+    # Fused with what is computed of it, slicing would be slow.
+    return lax.optimization_barrier(part)
 
 
-def _tile(grid: TileGrid, i: int | Array) -> Tile:
-    return jax.tree.map(lambda leaf: leaf[i], grid.tiles)
+def paste(new: Array, tile: Tile, halo: Size, whole: Array, stride: int = 1) -> Array:
+    """Pastes the map of a tile into the slab's, except for the halo before its core.
 
-
-def _cut_out(maps: Any, tile: Tile, grid: TileGrid, slab_shape: Size) -> Any:
-    """The parts (1, h, w, c) of maps that lie in a tile."""
-
-    def cut_out(x: Array) -> Array:
-        stride = slab_shape[0] // x.shape[1]
-        return _slice(x, tile.start // stride, np.array(grid.tile_shape) // stride)
-
-    return jax.tree.map(cut_out, maps)
-
-
-def _paste(tile: Tile, grid: TileGrid, slab_shape: Size, whole: Array, new: Array) -> Array:
-    """Pastes the map of a tile into the whole map, except for the halo before its core.
-
-    The halo after the core is pasted too; the next tiles overwrite it.
+    The halo after the core is pasted too; the next tiles overwrite it. For the arguments, see
+    `cut_out`.
     """
-    stride = slab_shape[0] // whole.shape[1]
-    skipped = jnp.where(tile.start > 0, jnp.array(grid.halo), 0)
-    shape = np.subtract(grid.tile_shape, grid.halo) // stride
+    skipped = jnp.where(tile.start > 0, jnp.array(halo), 0)
+    shape = np.array(new.shape[1:3]) - np.array(halo) // stride
     start = (tile.start + skipped) // stride
     return lax.dynamic_update_slice(
         whole, _slice(new, skipped // stride, shape), (0, start[0], start[1], 0)
     )
 
 
-def _slice(x: Array, start: AnyArray, shape: np.ndarray) -> Array:
+def _slice(x: AnyArray, start: AnyArray, shape: np.ndarray) -> Array:
     """Some rows and columns of a map (1, h, w, c)."""
     height, width = (int(length) for length in shape)
     return lax.dynamic_slice(x, (0, start[0], start[1], 0), (1, height, width, x.shape[3]))
-
-
-def _empty(
-    compute: Callable[[Tile, Any], tuple[Any, Any]], maps: Any, grid: TileGrid
-) -> tuple[Any, Any]:
-    """Zeros in the shapes of the results of `map_tiles`."""
-    slab_shape: Size = maps[0].shape[1:3]
-    first = _tile(grid, 0)
-    new_maps, new_numbers = jax.eval_shape(
-        lambda: compute(first, _cut_out(maps, first, grid, slab_shape))
-    )
-
-    def whole(new: jax.ShapeDtypeStruct) -> Array:
-        stride = grid.tile_shape[0] // new.shape[1]
-        height, width = (length // stride for length in slab_shape)
-        return jnp.zeros((1, height, width, new.shape[3]), new.dtype)
-
-    n = len(grid.tiles.start)
-    numbers = jax.tree.map(lambda new: jnp.zeros((n, *new.shape), new.dtype), new_numbers)
-    return jax.tree.map(whole, new_maps), numbers

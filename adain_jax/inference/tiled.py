@@ -1,7 +1,7 @@
 """Large pictures, tile by tile: the same result as in one piece, in bounded memory.
 
-A picture is divided into slabs of rows, and every slab into tiles; one program computes the tiles
-one after another in the same memory. See the figure in `adain_jax.inference.tile_grid`. A first
+A picture is divided into slabs of rows, and every slab into tiles; one program computes a tile, and
+writes it into the slab's arrays in place. See the figure in `adain_jax.inference.tile_grid`. A first
 pass encodes the slabs and gathers the statistics of the whole content; a second pass applies the
 style and decodes. In between, features stay on the device; if they do not fit, they are computed
 again.
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -29,8 +29,9 @@ from adain_jax.inference.tile_grid import (
     Span,
     Tile,
     TileGrid,
+    cut_out,
     make_tile_grid,
-    map_tiles,
+    paste,
     round_shape,
     span_length,
     spans,
@@ -98,7 +99,7 @@ def encode_style_tiled(
 
     def encode(tile_size: int) -> Style:
         slabs = _slabs(network, picture, None, tile_size)
-        return _encode(network, params, slabs, keep=False, steps=len(slabs))[1][0]
+        return _encode(network, params, slabs, keep=False, share=1)[1][0]
 
     return _with_smaller_tiles(encode, tile_size)
 
@@ -141,26 +142,44 @@ def _stylize(
 ) -> np.ndarray:
     slabs = _slabs(network, picture, inputs.masks, tile_size)
     keep = _features_fit(slabs, params)
-    features, own = _encode(network, params, slabs, keep=keep, steps=2 * len(slabs))
+    features, own = _encode(network, params, slabs, keep=keep, share=2)
     if sum(waiting.nbytes for waiting in jax.tree.leaves(features)) > memory.TILE_BYTES // 4:
         memory.trim_malloc()  # before the peak; allocating it again would slow small pictures down
     if inputs.content_style is None:
         inputs = inputs._replace(content_style=own[0] if inputs.masks is not None else own[0, 0])
-    batch = jax.tree.map(lambda leaf: leaf[None], inputs._replace(masks=None))
+    device = _device(params)
+    batch = jax.device_put(
+        jax.tree.map(lambda leaf: leaf[None], inputs._replace(masks=None)), device
+    )
     halo = network.decoder_radius + (0 if keep else network.encoder_radius)
     result = streaming.empty_like(picture)
     for slab in slabs:
-        stylized = _decode_slab(
-            network,
-            params,
-            slab.picture(),
-            features.pop(0),
-            batch._replace(masks=slab.padded_masks()),
-            slab.tile_grid(halo, STRIDE),
-        )
+        grid = slab.tile_grid(halo, STRIDE)
+        pixels, masks = jax.device_put((slab.picture(), slab.padded_masks()), device)
+        encoded = features.pop(0)
+        stylized = jnp.zeros(pixels.shape, pixels.dtype, device=device)
+        for tile in grid.tiles:
+            stylized = _decode_tile(
+                network,
+                grid.tile_shape,
+                grid.halo,
+                params,
+                pixels,
+                encoded,
+                batch._replace(masks=masks),
+                tile,
+                stylized,
+            )
+            stylized.block_until_ready()
+            note_part(of=2 * len(slabs) * len(grid.tiles))
         result[slab.rows.kept] = np.asarray(stylized)[0, slab.rows.core, : picture.shape[1]]
-        note_part(of=2 * len(slabs))
     return result
+
+
+def _device(params: Params) -> jax.Device:
+    """The only device that has the parameters."""
+    (device,) = jax.tree.leaves(params)[0].devices()
+    return device
 
 
 def _slabs(
@@ -194,25 +213,30 @@ def _features_fit(slabs: list[Slab], params: Params) -> bool:
 
 
 def _encode(
-    network: Network, params: Params, slabs: list[Slab], *, keep: bool, steps: int
+    network: Network, params: Params, slabs: list[Slab], *, keep: bool, share: int
 ) -> tuple[list[Features | None], Style]:
-    """Encodes all slabs, each one of so many `steps` of the whole work.
+    """Encodes all slabs, which is one of so many equal shares of the whole work.
 
     Returns each slab's features, if they are to be kept, and the statistics of the whole picture,
     (1, r, c), where r = 1 without masks.
     """
-    features, styles, weights = [], [], []
+    device, dtype = _device(params), jax.tree.leaves(params)[0].dtype
+    kept: list[Features | None] = []
+    measured = []
     for slab in slabs:
         grid = slab.tile_grid(network.encoder_radius, STRIDE)
-        kept, (style, weight) = _encode_slab(
-            network, keep, params, slab.picture(), slab.padded_masks(), grid
-        )
-        features.append(kept)
-        styles.append(jax.device_get(style))
-        weights.append(np.asarray(weight))
-        note_part(of=steps)
-    style = jax.tree.map(lambda *leaves: np.concatenate(leaves), *styles)
-    return features, merge_statistics(style, np.concatenate(weights))
+        pixels, masks = jax.device_put((slab.picture(), slab.padded_masks()), device)
+        shape = 1, slab.shape[0] // STRIDE, slab.shape[1] // STRIDE, CHANNELS
+        features = jnp.zeros(shape, dtype, device=device) if keep else None
+        for tile in grid.tiles:
+            features, own = _encode_tile(
+                network, grid.tile_shape, grid.halo, params, pixels, masks, tile, features
+            )
+            measured.append(jax.device_get(own))  # this waits for it
+            note_part(of=share * len(slabs) * len(grid.tiles))
+        kept.append(features)
+    style, weight = jax.tree.map(lambda *leaves: np.stack(leaves), *measured)
+    return kept, merge_statistics(style, weight)
 
 
 def _pad(x: AnyArray, shape: Size) -> np.ndarray:
@@ -225,26 +249,30 @@ def _pad(x: AnyArray, shape: Size) -> np.ndarray:
     return padded
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _encode_slab(
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=7)
+def _encode_tile(
     network: Network,
-    keep: bool,
+    tile_shape: Size,
+    halo: Size,
     params: Params,
     picture: Array,
     masks: Array | None,
-    grid: TileGrid,
-) -> tuple[Features | None, tuple[Style, Float[Array, "n 1 r c"]]]:
-    """Features, if they are kept; statistics of every tile's core, and the sums of weights."""
-    model = bind(network, params)
+    tile: Tile,
+    features: Features | None,
+) -> tuple[Features | None, tuple[Style, Float[Array, "1 r c"]]]:
+    """Writes a tile's features into those of the slab, if they are kept.
 
-    def encode(tile: Tile, parts: Any) -> tuple[Features | None, tuple[Style, Array]]:
-        picture, masks = parts
-        size = jnp.asarray(tile.size)[None]
-        features = model.encode(to_float(picture), size).features
-        measured = _core_statistics(features, model.regions(masks, size), tile)
-        return features if keep else None, measured
+    Returns them, with the statistics of the tile's core and the sums of weights.
+    """
+    model, size = bind(network, params), jnp.asarray(tile.size)[None]
+    regions = model.regions(_part(masks, tile, tile_shape), size)
+    new = model.encode(to_float(cut_out(picture, tile, tile_shape)), size).features
+    measured = _core_statistics(new, regions, tile)
+    return features if features is None else paste(new, tile, halo, features, STRIDE), measured
 
-    return map_tiles(encode, (picture, masks), grid)
+
+def _part(masks: AnyArray | None, tile: Tile, tile_shape: Size) -> Array | None:
+    return None if masks is None else cut_out(masks, tile, tile_shape)
 
 
 def _core_statistics(
@@ -263,27 +291,26 @@ def _core_statistics(
     return style, jnp.broadcast_to(shares.sum((1, 2))[..., None], style.mean.shape)
 
 
-@partial(jax.jit, static_argnums=0)
-def _decode_slab(
+@partial(jax.jit, static_argnums=(0, 1, 2), donate_argnums=8)
+def _decode_tile(
     network: Network,
+    tile_shape: Size,
+    halo: Size,
     params: Params,
     picture: Array,
     features: Features | None,
     inputs: StyleInputs,
-    grid: TileGrid,
+    tile: Tile,
+    stylized: Array,
 ) -> Array:
-    """The stylized slab. Features that were not kept are computed again."""
+    """Writes a tile into the stylized slab. Features that were not kept are computed again."""
     style, alpha, masks, content_style = inputs
-    model = bind(network, params)
-
-    def decode(tile: Tile, parts: Any) -> tuple[Array, None]:
-        picture, masks, features = parts
-        size = jnp.asarray(tile.size)[None]
-        if features is None:
-            encoded = model.encode(to_float(picture), size)
-        else:
-            encoded = FeatureMap(features, features_size(size))
-        pictures = model.stylize(encoded, style, alpha, model.regions(masks, size), content_style)
-        return from_float(pictures, picture.dtype), None
-
-    return map_tiles(decode, (picture, masks, features), grid)[0]
+    model, size = bind(network, params), jnp.asarray(tile.size)[None]
+    if features is None:
+        encoded = model.encode(to_float(cut_out(picture, tile, tile_shape)), size)
+    else:
+        part = cut_out(features, tile, tile_shape, STRIDE)
+        encoded = FeatureMap(part, features_size(size))
+    regions = model.regions(_part(masks, tile, tile_shape), size)
+    new = model.stylize(encoded, style, alpha, regions, content_style)
+    return paste(from_float(new, stylized.dtype), tile, halo, stylized)
