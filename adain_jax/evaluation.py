@@ -148,7 +148,12 @@ def columns(measured: Mapping[str, float]) -> dict[str, str]:
     """The column headings of a table of measurements, with the keys of `measure`."""
     layers = {key.split("/")[1]: key for key in sorted(measured) if key.startswith("style_loss/")}
     own = ("color", "repetition", "seams")
-    indices = {"SSIM": "ssim", **{key: key for key in ("checker", "scratches", *own)}}
+    indices = {
+        "SSIM": "ssim",
+        **{key: key for key in ("checker", "scratches", *own)},
+        "LPIPS": "lpips",
+        "ArtFID": "art_fid",
+    }
     every = {"Lc": "content_loss", "Ls": "style_loss", **layers, **indices}
     return {heading: key for heading, key in every.items() if key in measured}
 

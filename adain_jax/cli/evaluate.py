@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,10 @@ class Options:
     """Side of the central squares, in pixels, that are cut out of the pictures without resizing."""
     alpha: Annotated[float, tyro.conf.arg(aliases=["-a"])] = 1.0
     """Strength of the style."""
+    lpips: bool = False
+    """Also measure LPIPS between contents and results, with the package lpips and PyTorch."""
+    art_fid: bool = False
+    """Also measure ArtFID over all pairs, with the packages art_fid, lpips and PyTorch."""
     json: bool = False
     """Print one JSON object per model instead of a table."""
     html: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -66,7 +71,9 @@ def evaluate(options: Options) -> None:
     if options.html:
         check_can_write(options.html)
     from adain_jax import evaluation
+    from adain_jax.perceptual import LPIPS, ArtFID
 
+    lpips = LPIPS() if options.lpips else None
     means: dict[str, dict[str, float]] = {}
     shown: dict[str, list[evaluation.Measured]] = {}
     for model in options.model:
@@ -81,11 +88,16 @@ def evaluate(options: Options) -> None:
         )
         rows = []
         shown[model] = []
-        for pair in pairs:
-            rows.append(pair.values)
-            if options.html and len(shown[model]) < SHOWN:
-                shown[model].append(pair)
-        means[model] = evaluation.mean(rows) | {"pairs": len(rows)}
+        with ArtFID() if options.art_fid else nullcontext() as art_fid:
+            for pair in pairs:
+                of_lpips = {"lpips": lpips(pair.content, pair.result)} if lpips else {}
+                rows.append(pair.values | of_lpips)
+                if art_fid:
+                    art_fid.add(pair.content, pair.style, pair.result)
+                if options.html and len(shown[model]) < SHOWN:
+                    shown[model].append(pair)
+            of_all = {"art_fid": art_fid.value()} if art_fid else {}
+        means[model] = evaluation.mean(rows) | of_all | {"pairs": len(rows)}
     if options.html:
         from adain_jax.cli.evaluation_page import page
 
