@@ -1,6 +1,6 @@
 # Everything runs in VENV, made on first use; PYTHON is any Python from 3.11 on. `make demo` installs what
-# the commands need, `make app`, `make web` and `make docs` also what theirs need, and the tests and linters
-# everything.
+# the commands need, `make app`, `make web` and `make docs` also what theirs need, and `make test` and the
+# linters everything.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/installed
 WITH_APP := $(VENV)/installed-app
 WITH_DOCS := $(VENV)/installed-docs
 WITH_WEB := $(VENV)/installed-web
+WITH_TESTS := $(VENV)/installed-test
 WITH_ALL := $(VENV)/installed-dev
 # A folder with the published vgg_normalised.pth and decoder.pth, for some tests.
 export ADAIN_JAX_TEST_WEIGHTS ?= $(abspath $(wildcard ../shared/weights))
@@ -33,7 +34,7 @@ test: $(WITH_ALL)
 	$(PYTEST)
 
 # A small part that trains, resumes, stylizes and converts.
-test-essentials: $(WITH_ALL)
+test-essentials: $(WITH_TESTS)
 	$(PYTEST) -m essential
 
 # The same with the newest Python that is found, on the PATH or of pyenv, and the JAX that needs it.
