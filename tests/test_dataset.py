@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -34,6 +35,7 @@ from adain_jax.dataset.records import open_source
 from adain_jax.dataset.sinks import open_sink
 from adain_jax.dataset.storage import StorageError, locate
 from adain_jax.dataset.styles import encode_styles
+from adain_jax.files import exclusive
 
 # Ray starts processes of its own at once after a fork: what JAX warns of cannot happen.
 pytestmark = [
@@ -313,6 +315,15 @@ def test_bad_input_is_one_line(change, code, message, styles, tmp_path, monkeypa
     assert message in err
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+
+
+def test_two_do_not_write_one_data_set(styles, tmp_path, capsys):
+    write_tars(tmp_path / "tars", 1, 2)
+    with exclusive(tmp_path / "out"):
+        code, _, err = run_here(command(tmp_path / "tars", styles, tmp_path / "out"), capsys)
+    assert code == 1
+    assert re.fullmatch(r"error: .*out: another run is at work in this folder; wait .*\n", err)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_an_unknown_column_names_those_that_are_there(tmp_path, styles, capsys):
