@@ -7,7 +7,6 @@ keep what was finished, and leave nothing hidden behind.
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -89,6 +88,9 @@ HINDRANCES = (
     *("full disk", "read-only folder", "no network", "no home", "two at once"),
     "clock set back",
 )
+_SMALL_DISK = """
+mount -t tmpfs -o size=32k none out && { "$@"; code=$?; cp -a out/. kept && exit $code; }
+"""
 _CLOCK = """
 import itertools, time
 
@@ -238,17 +240,18 @@ class Place:
             if all(process.returncode for process in processes):
                 raise AccidentError(f"neither of two is done: {told}")
         elif what == "full disk":
-            limit = (8 << 10, 8 << 10)  # bytes of a file
-            process = self.start(
-                name, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-            )
-            told = self.told(process)
+            (self.folder / "kept").mkdir()
+            told = self.told(self.start(name, _isolated("--mount", _SMALL_DISK)))
+            shutil.rmtree(self.out)
+            (self.folder / "kept").rename(self.out)
         elif what == "read-only folder":
             told = self.told(
-                self.start(name, _isolated("--mount", "mount -t tmpfs -o ro none out"))
+                self.start(name, _isolated("--mount", 'mount -t tmpfs -o ro none out && exec "$@"'))
             )
         elif what == "no network":
-            told = self.told(self.start(name, _isolated("--net", "ip link set lo up")), done=True)
+            told = self.told(
+                self.start(name, _isolated("--net", 'ip link set lo up && exec "$@"')), done=True
+            )
         elif what == "clock set back":
             places = f"{self.folder / 'clock'}:{_ROOT}"
             told = self.told(
@@ -358,9 +361,9 @@ def _wait(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, error
 
 
-def _isolated(what: str, first: str) -> tuple[str, ...]:
-    """The beginning of a command that runs in a namespace of its own, after another; as root."""
-    return ("unshare", what, "sh", "-c", f'{first} && exec "$@"', "sh")
+def _isolated(what: str, script: str) -> tuple[str, ...]:
+    """The beginning of a command that a shell runs as "$@", in a namespace of its own; as root."""
+    return ("unshare", what, "sh", "-c", script, "sh")
 
 
 def _is_hidden(path: Path) -> bool:
