@@ -94,11 +94,15 @@ mount -t tmpfs -o size=32k none out && { "$@"; code=$?; cp -a out/. kept && exit
 _CLOCK = """
 import itertools, time
 
-def turned(clock, hour):
-    calls = itertools.count(1)
-    return lambda: clock() - hour * next(calls)
+now, looks = time.time, itertools.count(1)
 
-time.time, time.time_ns = turned(time.time, 3600), turned(time.time_ns, 3600 * 10**9)
+def earlier():
+    return now() - 3600 * next(looks)
+
+def earlier_ns():
+    return int(1e9 * earlier())
+
+time.time, time.time_ns = earlier, earlier_ns
 """
 """A module that Python imports by itself: every look at the wall clock finds it an hour earlier."""
 

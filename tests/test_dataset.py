@@ -27,6 +27,7 @@ from adain_jax.dataset.cluster import (
     Reading,
     Writing,
     connected,
+    ensure_token,
     stylized,
 )
 from adain_jax.dataset.draws import generator, in_shard
@@ -341,6 +342,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/x: File exists"):
         locate(str(tmp_path / "file" / "x")).write(b"")
+
+
+def test_a_cluster_needs_no_home(tmp_path, monkeypatch):
+    for home, given in (("/dev/null/home", True), (str(tmp_path), False)):
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+        monkeypatch.delenv("RAY_AUTH_TOKEN")
+        ensure_token()
+        assert ("RAY_AUTH_TOKEN" in os.environ) == given
 
 
 @pytest.fixture
