@@ -10,6 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from adain_jax.errors import AdainError
+
+
+class InUseError(AdainError):
+    """A folder in which another run is at work; the message names it."""
+
 
 def exists(path: str | Path) -> bool:
     """Whether there is such a file or folder; no, where `Path.exists` raises: for too long names."""
@@ -86,6 +92,39 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         finally:
             _remove(temporary)
             _put_back(replaced, path)
+
+
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Makes a folder and keeps it for one: whoever else asks for it meanwhile is refused.
+
+    The folder itself is locked, so nothing is left in it; and the system takes the lock away with the
+    process, however that ends. Where folders cannot be locked, as on NFS and on Windows, nobody is
+    refused.
+
+    Raises:
+        InUseError: somebody else has it.
+        OSError: it cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = None
+    try:
+        import fcntl
+
+        opened = _open_folder(folder)
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)  # type: ignore[arg-type]
+        raise InUseError(
+            "another run is at work in this folder; wait for its end or take another folder", folder
+        ) from None
+    except (ImportError, OSError):  # Windows, and file systems without locks
+        pass
+    try:
+        yield
+    finally:
+        if opened is not None:
+            os.close(opened)
 
 
 def _put_back(replaced: Path, path: Path) -> None:

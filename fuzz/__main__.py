@@ -1,7 +1,8 @@
 """The command line: damaged files are read, or runs are ended, at random.
 
     python -m fuzz pictures|weights|clips|styles|checkpoints --count N [--seed S] [--first K]
-    python -m fuzz accidents --count N [--seed S]
+    python -m fuzz accidents --count N [--seed S] [--only COMMAND...]
+    python -m fuzz hindrances [--only COMMAND...]
 
 A damaged file depends on its kind, the seed and its number alone: `--first K --count 1` makes and
 reads it again (but for checkpoints, in which Orbax names files at random). Those that were not read
@@ -25,14 +26,18 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    parser.add_argument("kind", choices=[*KINDS, "accidents"])
-    parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("kind", choices=[*KINDS, "accidents", "hindrances"])
+    parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first file")
     parser.add_argument("--keep", type=Path, default=Path("runs/fuzz"))
+    commands = list(accidents.COMMANDS)
+    parser.add_argument("--only", nargs="+", choices=commands, default=commands, metavar="COMMAND")
     options = parser.parse_args()
     if options.kind == "accidents":
-        return accidents.run(options.count, options.seed)
+        return accidents.end_at_random(options.only, options.count, options.seed)
+    if options.kind == "hindrances":
+        return accidents.hinder(options.only)
     return _fuzz(options.kind, options.seed, options.first, options.count, options.keep)
 
 

@@ -7,14 +7,14 @@ keep what was finished, and leave nothing hidden behind.
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -28,6 +28,7 @@ from adain_jax.weights import Kind
 _SECONDS = 300  # for one command, on a busy machine
 _ROOT = Path(__file__).parent.parent
 _PICTURES, _STYLES = 24, 2
+_SIGNALS = (signal.SIGKILL, signal.SIGTERM)
 _VGG19: tuple[Kind, ...] = ("vgg19-encoder", "vgg19-decoder")
 
 
@@ -39,7 +40,7 @@ class Command:
         arguments: of Python.
         keeps: whether the next run leaves finished files as they are.
         complete: the exit codes of a run that finds everything done.
-        alone: whether two at once are no use.
+        alone: whether one of two at once may be refused.
     """
 
     arguments: tuple[str, ...]
@@ -83,43 +84,87 @@ COMMANDS = {
         alone=True,
     ),
 }
-HINDRANCES = ("full disk", "read-only folder", "no network", "no home", "two at once")
+HINDRANCES = (
+    *("full disk", "read-only folder", "no network", "no home", "two at once"),
+    "clock set back",
+)
+_SMALL_DISK = """
+mount -t tmpfs -o size=32k none out && { "$@"; code=$?; cp -a out/. kept && exit $code; }
+"""
+_CLOCK = """
+import itertools, time
+
+now, looks = time.time, itertools.count(1)
+
+def earlier():
+    return now() - 3600 * next(looks)
+
+def earlier_ns():
+    return int(1e9 * earlier())
+
+time.time, time.time_ns = earlier, earlier_ns
+"""
+"""A module that Python imports by itself: every look at the wall clock finds it an hour earlier."""
 
 
 class AccidentError(Exception):
     """Something that an accident should not have led to."""
 
 
-def run(count: int, seed: int) -> int:
-    """Hinders each command in all ways, and ends it `count` times.
+def end_at_random(names: Sequence[str], count: int, seed: int) -> int:
+    """Ends each of the named commands `count` times, by SIGKILL and SIGTERM in turn.
 
     Returns:
         1 if something was found, else 0.
     """
     rng = random.Random(seed)
-    findings = 0
+    with _place(names) as place:
+        return _tried(
+            f"signals, seed {seed}",
+            (
+                (name, one.name, partial(place.end, name, one, rng.uniform(0.1, 1)))
+                for one, name in product((_SIGNALS * count)[:count], names)
+            ),
+        )
+
+
+def hinder(names: Sequence[str]) -> int:
+    """Hinders each of the named commands in all ways.
+
+    Returns:
+        1 if something was found, else 0.
+    """
+    with _place(names) as place:
+        return _tried(
+            "hindrances",
+            (
+                (name, what, partial(place.hinder, name, what))
+                for name, what in product(names, HINDRANCES)
+            ),
+        )
+
+
+@contextmanager
+def _place(names: Sequence[str]) -> Iterator["Place"]:
     with tempfile.TemporaryDirectory() as folder:
         place = Place(Path(folder))
-        for name in COMMANDS:
+        for name in names:
             place.rehearse(name)
-        signals = [signal.SIGKILL, signal.SIGTERM]
-        accidents: list[tuple[str, str, Callable[[], str]]] = []
-        for name, what in product(COMMANDS, HINDRANCES):
-            if what != "two at once" or not COMMANDS[name].alone:
-                accidents.append((name, what, partial(place.hinder, name, what)))
-        for number, name in product(range(count), COMMANDS):
-            one = signals[number % 2]
-            end = partial(place.end, name, one, rng.uniform(0.1, 1))
-            accidents.append((name, one.name, end))
-        for name, what, happen in accidents:
-            start = time.monotonic()
-            try:
-                told = happen()
-            except AccidentError as error:
-                findings += 1
-                told = f"FINDING: {error}"
-            print(f"{name}, {what}: {told} ({time.monotonic() - start:.0f} s)", flush=True)
-    print(f"{len(accidents)} accidents, seed {seed}: {findings} findings")
+        yield place
+
+
+def _tried(what: str, accidents: Iterable[tuple[str, str, Callable[[], str]]]) -> int:
+    done = findings = 0
+    for name, kind, happen in accidents:
+        start = time.monotonic()
+        try:
+            told = happen()
+        except AccidentError as error:
+            findings += 1
+            told = f"FINDING: {error}"
+        done += 1
+        print(f"{name}, {kind}: {told} ({time.monotonic() - start:.0f} s)", flush=True)
+    print(f"{done} {what}: {findings} findings")
     return 1 if findings else 0
 
 
@@ -133,6 +178,8 @@ class Place:
         _make_inputs(folder)
         home = folder / "home"
         home.mkdir()
+        (folder / "clock").mkdir()
+        (folder / "clock" / "sitecustomize.py").write_text(_CLOCK)
         self.environment = {
             **os.environ,
             **{"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "JAX_PLATFORMS": "cpu"},
@@ -179,7 +226,9 @@ class Place:
             process.wait(moment * self.seconds[name])
         except subprocess.TimeoutExpired:
             process.send_signal(number)
-        code, _ = _wait(process)
+        code, error = _wait(process)
+        if code < 0 and code != -number:
+            raise AccidentError(f"crashes (exit code {code}) at {moment:.2f}: {error[-2000:]}")
         kept = self.check_whole()
         left = len(self.hidden())
         self.complete(name, kept)
@@ -189,20 +238,29 @@ class Place:
         """Runs a command where something is missing, and then runs it again."""
         shutil.rmtree(self.out, ignore_errors=True)
         if what == "two at once":
+            alone = COMMANDS[name].alone
             processes = [self.start(name), self.start(name)]
-            told = "; ".join(str(_wait(process)[0]) for process in processes)
+            told = "; ".join([self.told(process, done=not alone) for process in processes])
+            if all(process.returncode for process in processes):
+                raise AccidentError(f"neither of two is done: {told}")
         elif what == "full disk":
-            limit = (8 << 10, 8 << 10)  # bytes of a file
-            process = self.start(
-                name, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
-            )
-            told = self.told(process)
+            (self.folder / "kept").mkdir()
+            told = self.told(self.start(name, _isolated("--mount", _SMALL_DISK)))
+            shutil.rmtree(self.out)
+            (self.folder / "kept").rename(self.out)
         elif what == "read-only folder":
             told = self.told(
-                self.start(name, _isolated("--mount", "mount -t tmpfs -o ro none out"))
+                self.start(name, _isolated("--mount", 'mount -t tmpfs -o ro none out && exec "$@"'))
             )
         elif what == "no network":
-            told = self.told(self.start(name, _isolated("--net", "ip link set lo up")), done=True)
+            told = self.told(
+                self.start(name, _isolated("--net", 'ip link set lo up && exec "$@"')), done=True
+            )
+        elif what == "clock set back":
+            places = f"{self.folder / 'clock'}:{_ROOT}"
+            told = self.told(
+                self.start(name, env=self.environment | {"PYTHONPATH": places}), done=True
+            )
         else:
             homeless = {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/home/cache"}
             told = self.told(self.start(name, env=self.environment | homeless), done=True)
@@ -307,9 +365,9 @@ def _wait(process: subprocess.Popen) -> tuple[int, str]:
     return process.returncode, error
 
 
-def _isolated(what: str, first: str) -> tuple[str, ...]:
-    """The beginning of a command that runs in a namespace of its own, after another; as root."""
-    return ("unshare", what, "sh", "-c", f'{first} && exec "$@"', "sh")
+def _isolated(what: str, script: str) -> tuple[str, ...]:
+    """The beginning of a command that a shell runs as "$@", in a namespace of its own; as root."""
+    return ("unshare", what, "sh", "-c", script, "sh")
 
 
 def _is_hidden(path: Path) -> bool:

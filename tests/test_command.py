@@ -1,5 +1,6 @@
 """The command `adain`: its help, its version, what it says where something is missing."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from adain_jax import __version__
 from adain_jax.__main__ import COMMANDS, main
+from adain_jax.cli.command import signals_held
 
 ROOT = Path(__file__).parent.parent
 
@@ -115,3 +117,17 @@ def test_modules_are_commands_too(module, arguments, shown):
     assert result.returncode == 0, result.stderr
     assert shown in result.stdout
     assert "Example: adain " in result.stdout
+
+
+def test_signals_wait_for_the_end_of_imports():
+    imported = []
+
+    def import_() -> None:
+        with signals_held():
+            signal.raise_signal(signal.SIGINT)
+            imported.append("all")
+
+    with pytest.raises(KeyboardInterrupt):
+        import_()
+    assert imported == ["all"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

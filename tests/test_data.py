@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from adain_jax import __main__ as command
 from adain_jax.data.pack import pack
 from adain_jax.data.pipeline import Batches, prefetch
 from adain_jax.data.sources import DataError, Encoded, Pictures, open_source
+from adain_jax.files import exclusive
 
 ROOT = Path(__file__).parent.parent
 
@@ -228,6 +230,16 @@ def test_packing_and_reading_back(tmp_path, folders, capsys):
     with pytest.raises(DataError, match="exists already"):
         pack(folders[0], target, size=20)
     assert not (tmp_path / "packed.partial").exists()
+
+
+def test_two_do_not_pack_at_once(tmp_path, folders, capsys):
+    with exclusive(tmp_path / "out.partial"), pytest.raises(SystemExit) as exit_:
+        command.main(["pack", str(folders[0]), str(tmp_path / "out")])
+    assert exit_.value.code == 1
+    assert re.fullmatch(
+        r"error: .*out\.partial: another run is at work.*\n", capsys.readouterr().err
+    )
+    assert list((tmp_path / "out.partial").iterdir()) == []
 
 
 def test_packed_pictures_open_in_plain_tfds_and_are_never_enlarged(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -26,6 +27,7 @@ from adain_jax.dataset.cluster import (
     Reading,
     Writing,
     connected,
+    ensure_token,
     stylized,
 )
 from adain_jax.dataset.draws import generator, in_shard
@@ -34,6 +36,7 @@ from adain_jax.dataset.records import open_source
 from adain_jax.dataset.sinks import open_sink
 from adain_jax.dataset.storage import StorageError, locate
 from adain_jax.dataset.styles import encode_styles
+from adain_jax.files import exclusive
 
 # Ray starts processes of its own at once after a fork: what JAX warns of cannot happen.
 pytestmark = [
@@ -315,6 +318,15 @@ def test_bad_input_is_one_line(change, code, message, styles, tmp_path, monkeypa
     assert err.count("\n") == 1
 
 
+def test_two_do_not_write_one_data_set(styles, tmp_path, capsys):
+    write_tars(tmp_path / "tars", 1, 2)
+    with exclusive(tmp_path / "out"):
+        code, _, err = run_here(command(tmp_path / "tars", styles, tmp_path / "out"), capsys)
+    assert code == 1
+    assert re.fullmatch(r"error: .*out: another run is at work in this folder; wait .*\n", err)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_an_unknown_column_names_those_that_are_there(tmp_path, styles, capsys):
     import pyarrow as pa
     from pyarrow import parquet
@@ -330,6 +342,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/x: File exists"):
         locate(str(tmp_path / "file" / "x")).write(b"")
+
+
+def test_a_cluster_needs_no_home(tmp_path, monkeypatch):
+    for home, given in (("/dev/null/home", True), (str(tmp_path), False)):
+        monkeypatch.setenv("HOME", home)
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "")
+        monkeypatch.delenv("RAY_AUTH_TOKEN")
+        ensure_token()
+        assert ("RAY_AUTH_TOKEN" in os.environ) == given
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from adain_jax.files import atomic_folder, atomic_path, write_atomically
+from adain_jax.files import InUseError, atomic_folder, atomic_path, exclusive, write_atomically
 
 
 def names(folder):
@@ -65,7 +65,24 @@ def test_where_nothing_can_be_locked_nothing_is_left_either(tmp_path, monkeypatc
         path.write_text("whole")
     with atomic_folder(tmp_path / "b") as folder:
         (folder / "1").touch()
+    with exclusive(tmp_path / "b"), exclusive(tmp_path / "b"):
+        pass
     assert names(tmp_path) == ["a.txt", "b"]
+
+
+def test_a_folder_is_kept_for_one_for_as_long_as_its_process_lives(tmp_path):
+    code = (
+        "from pathlib import Path\nfrom adain_jax.files import exclusive\n"
+        "with exclusive(Path('run')): print(flush=True), input()"
+    )
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, **pipes) as holder:
+        holder.stdout.readline()
+        with pytest.raises(InUseError, match=r"run: another run is at work"):
+            exclusive(tmp_path / "run").__enter__()
+        holder.kill()
+    with exclusive(tmp_path / "run"):
+        assert names(tmp_path / "run") == []
 
 
 def test_a_folder_that_a_killed_process_was_replacing_is_back_with_the_next_write(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from PIL import Image
 from adain_jax import Stylizer, weights
 from adain_jax import __main__ as tools
 from adain_jax.cli import train as command
+from adain_jax.files import exclusive
 from adain_jax.training.checkpoints import Checkpoints
 from adain_jax.training.config import Config
 from adain_jax.training.run_dir import read_metrics
@@ -116,6 +118,14 @@ def test_the_fast_network_is_trained_by_the_same_command(workplace, tmp_path, ca
     assert Stylizer.load(network=file)(picture, picture).shape == (16, 24, 3)
     options |= {"steps": 1, "init": file}
     assert train(*arguments(workplace, tmp_path / "next", **options)) == 0
+
+
+def test_two_do_not_train_in_one_folder(workplace, tmp_path, capsys):
+    with exclusive(tmp_path / "run"):
+        assert train(*arguments(workplace, tmp_path / "run")) == 1
+    err = capsys.readouterr().err
+    assert re.fullmatch(r"error: .*run: another run is at work in this folder; wait .*\n", err)
+    assert list((tmp_path / "run").iterdir()) == []
 
 
 @pytest.mark.essential

@@ -186,9 +186,8 @@ def ended_by_signals() -> Iterator[None]:
 
     The exit code is 128 and the signal's number. Further signals are ignored meanwhile.
     """
-    numbers = [getattr(signal, f"SIG{name}", None) for name in ("INT", "TERM", "HUP")]
-    before = {number: signal.getsignal(number) for number in numbers if number}
-    heard = [number for number, handler in before.items() if handler != signal.SIG_IGN]
+    before = _handlers()
+    heard = list(before)
 
     def end(number: int, _frame: object) -> None:
         for one in heard:
@@ -207,8 +206,33 @@ def ended_by_signals() -> Iterator[None]:
         # At once: Python crashes where it takes itself down while XLA computes.
         os._exit(128 + ended.args[0])
     finally:
-        for number in heard:
-            signal.signal(number, before[number])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def signals_held() -> Iterator[None]:
+    """Ctrl-C, SIGTERM and SIGHUP count at the end of the block, in which packages are imported.
+
+    JAX crashes, with words of its own, where an exception ends its import.
+    """
+    before, heard = _handlers(), []
+    for number in before:
+        signal.signal(number, lambda number, _frame: heard.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in heard[:1]:
+            signal.raise_signal(number)
+
+
+def _handlers() -> dict[int, Any]:
+    """The handlers of the signals that end a program, where they are not ignored, by the signal."""
+    numbers = [getattr(signal, f"SIG{name}", None) for name in ("INT", "TERM", "HUP")]
+    handlers = {number: signal.getsignal(number) for number in numbers if number}
+    return {number: one for number, one in handlers.items() if one != signal.SIG_IGN}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -105,6 +106,7 @@ def stylize(options: Options) -> int:
     from adain_jax.dataset.records import open_source
     from adain_jax.dataset.sinks import open_sink
     from adain_jax.dataset.storage import locate
+    from adain_jax.files import exclusive
     from adain_jax.progress import progress
 
     source = open_source(
@@ -133,33 +135,36 @@ def stylize(options: Options) -> int:
         {name: getattr(options, name) for name in names},
     )
     start = time.monotonic()
-    if manifest.begin(output, begun):
-        print(f"{options.output}: complete already")
-        return 0
-    summaries = manifest.done_parts(output)
-    sink = open_sink(options.format, output, source)
-    with connected(options.address):
-        kept = output.under(styles.NAME)
-        encoded = on_a_worker(
-            styles.encode_styles,
-            *(list(options.style), options.model, options.style_size, options.crop, kept),
-        )
-        if options.save_style:
-            locate(options.save_style).write(kept.read())
-        plan = Plan(
-            source,
-            recipe,
-            encoded,
-            options.shard_records,
-            frozenset(summaries),
-            Attempts(output.under(manifest.ATTEMPTS)),
-        )
-        with progress("stylizing", source.count()) as advance:
-            for summary in write_parts(plan, sink, output.under(manifest.PARTS), options.workers):
-                summaries[summary["part"]] = summary
-                advance(summary["records"] + len(summary["failed"]))
-    sink.finish(sorted(name for name, one in summaries.items() if one["results"]))
-    ended = manifest.complete(output, summaries.values())
+    with exclusive(Path(output.path)) if output.is_local else nullcontext():
+        if manifest.begin(output, begun):
+            print(f"{options.output}: complete already")
+            return 0
+        summaries = manifest.done_parts(output)
+        sink = open_sink(options.format, output, source)
+        with connected(options.address):
+            kept = output.under(styles.NAME)
+            encoded = on_a_worker(
+                styles.encode_styles,
+                *(list(options.style), options.model, options.style_size, options.crop, kept),
+            )
+            if options.save_style:
+                locate(options.save_style).write(kept.read())
+            plan = Plan(
+                source,
+                recipe,
+                encoded,
+                options.shard_records,
+                frozenset(summaries),
+                Attempts(output.under(manifest.ATTEMPTS)),
+            )
+            with progress("stylizing", source.count()) as advance:
+                for summary in write_parts(
+                    plan, sink, output.under(manifest.PARTS), options.workers
+                ):
+                    summaries[summary["part"]] = summary
+                    advance(summary["records"] + len(summary["failed"]))
+        sink.finish(sorted(name for name, one in summaries.items() if one["results"]))
+        ended = manifest.complete(output, summaries.values())
     return _report(options, ended, list(summaries.values()), time.monotonic() - start)
 
 

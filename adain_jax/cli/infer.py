@@ -9,7 +9,13 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from adain_jax.cli.command import ended_by_signals, parse, run, warnings_as_notes
+from adain_jax.cli.command import (
+    ended_by_signals,
+    parse,
+    run,
+    signals_held,
+    warnings_as_notes,
+)
 from adain_jax.cli.infer_options import Options, check, is_for_clips
 from adain_jax.cli.timing import Timing
 
@@ -34,8 +40,9 @@ def stylize(options: Options) -> int:
             )
             print(f"note: --alpha {alpha:g} is {what}", file=sys.stderr)
     # Not at the top: it imports JAX, which would slow down --help.
-    from adain_jax.cli.report import Report
-    from adain_jax.images import PictureWarning
+    with signals_held():
+        from adain_jax.cli.report import Report
+        from adain_jax.images import PictureWarning
 
     report = Report(options.debug)
     with ended_by_signals(), warnings_as_notes(PictureWarning):
@@ -52,11 +59,12 @@ def stylize(options: Options) -> int:
 
 
 def _stylize(options: Options, report: "Report", timing: Timing) -> None:
-    from adain_jax.cli.clips import ClipRun
-    from adain_jax.cli.pictures import PictureRun
-    from adain_jax.cli.styles import Styles
-    from adain_jax.inference.compilation_cache import enable_compilation_cache
-    from adain_jax.inference.stylizer import Stylizer
+    with signals_held():
+        from adain_jax.cli.clips import ClipRun
+        from adain_jax.cli.pictures import PictureRun
+        from adain_jax.cli.styles import Styles
+        from adain_jax.inference.compilation_cache import enable_compilation_cache
+        from adain_jax.inference.stylizer import Stylizer
 
     if not options.no_compilation_cache:
         enable_compilation_cache()

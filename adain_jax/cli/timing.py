@@ -13,11 +13,11 @@ class Timing:
 
     def mark(self, name: str) -> None:
         """Records that a phase ends now."""
-        self.parts.append((name, time.time()))
+        self.parts.append((name, time.perf_counter()))
 
     def summary(self) -> str:
         """One line to print at the end."""
-        began = start_of_process()
+        began = time.perf_counter() - age_of_process()
         times = [began, *(moment for _, moment in self.parts)]
         parts = [
             f"{name} {after - before:.2f} s"
@@ -26,12 +26,12 @@ class Timing:
         return f"timing: {', '.join(parts)}; together {times[-1] - began:.2f} s"
 
 
-def start_of_process() -> float:
-    """When this process started, in seconds since the epoch, like `time.time`."""
+def age_of_process() -> float:
+    """For how many seconds this process has been there."""
     import psutil  # not at the top: it would slow down --help
 
     start = psutil.Process().create_time()
-    # Linux rounds the boot time, which psutil adds, to seconds: replace it by the exact one.
+    # Linux counts from the boot, whose time psutil adds; the wall clock may be set meanwhile.
     if hasattr(time, "CLOCK_BOOTTIME"):
-        start += time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - psutil.boot_time()
-    return start
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - (start - psutil.boot_time())
+    return time.time() - start  # noqa: TID251 (other systems note the wall clock)

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from adain_jax.cli.command import parse, refuse_urls, run
+from adain_jax.cli.command import parse, refuse_urls, run, signals_held
 from adain_jax.training.config import Config
 
 
@@ -14,7 +14,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 def train(config: Config) -> None:
     """Trains."""
-    from adain_jax.training import loop
+    with signals_held():
+        from adain_jax.training import loop
 
     refuse_urls(config)
     loop.train(config)

@@ -6,13 +6,13 @@ Packed pictures are read faster, and make up only a few files.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from adain_jax.data.sources import DataError, import_tfds
-from adain_jax.files import atomic_path, write_atomically
+from adain_jax.files import atomic_path, exclusive, write_atomically
 from adain_jax.images import PictureError, find_pictures, load_image, picture_size
 from adain_jax.progress import progress, track
 
@@ -38,17 +38,26 @@ def pack(source: Path, target: Path, *, size: int, quality: int = 90) -> dict[st
         DataError: `target` exists, lies below `source` or cannot be written, no picture below `source`
             can be read, or an interrupted call for the same `target` had other settings.
         PictureError: `source` is not a folder.
+        InUseError: another call for the same `target` is at work.
     """
-    staging = target.with_name(target.name + ".partial")
-    if target.exists():
-        shutil.rmtree(staging, ignore_errors=True)  # of a call that was killed as it ended
-        raise DataError("exists already", target)
     if source.resolve() in target.resolve().parents:
         raise DataError(f"lies below {source}, and would be packed itself", target)
     paths = find_pictures(source)
+    staging = target.with_name(target.name + ".partial")
+    with exclusive(staging):
+        if target.exists():
+            shutil.rmtree(staging)  # of a call that was killed as it ended, or just made
+            raise DataError("exists already", target)
+        settings = {"source": str(source.resolve()), "size": size, "quality": quality}
+        _check_settings(staging, settings)
+        return _pack(source, paths, target, staging, size, quality)
+
+
+def _pack(
+    source: Path, paths: Sequence[Path], target: Path, staging: Path, size: int, quality: int
+) -> dict[str, str]:
     pictures = staging / "pictures"
-    pictures.mkdir(parents=True, exist_ok=True)
-    _check_settings(staging, {"source": str(source.resolve()), "size": size, "quality": quality})
+    pictures.mkdir(exist_ok=True)
 
     def stage(path: Path) -> tuple[str, Path] | PictureError:
         name = path.relative_to(source).as_posix()

@@ -15,11 +15,13 @@ import logging
 import os
 import pickle
 import re
+import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -30,6 +32,7 @@ from adain_jax.dataset.records import DatasetError, Record, Source, open_source
 from adain_jax.dataset.sinks import Sink
 from adain_jax.dataset.storage import Place, first_line
 from adain_jax.errors import AdainError
+from adain_jax.files import check_can_write
 from adain_jax.images import picture_size
 
 if TYPE_CHECKING:
@@ -89,10 +92,12 @@ def connected(address: str | None) -> Iterator[None]:
             socket.create_connection((place[1], int(place[2])), timeout=10).close()
         except OSError as error:
             raise DatasetError(f"no Ray cluster can be reached there ({error})", address) from error
+    if address == "local":
+        ensure_token()
     with quiet():
         try:
             ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # Ray raises errors of all kinds, down to plain ones
             reason = first_line(error)
             raise DatasetError(
                 f"no Ray cluster can be reached there ({reason})", address
@@ -101,6 +106,14 @@ def connected(address: str | None) -> Iterator[None]:
             yield
         finally:
             ray.shutdown()
+
+
+def ensure_token() -> None:
+    """Ray keeps the token of a cluster in the home folder; without one, the cluster gets its own."""
+    try:
+        check_can_write(Path.home() / ".ray" / "auth_token")
+    except (OSError, RuntimeError):
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex())
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from adain_jax import weights
 from adain_jax.data.pipeline import Batch, Batches, prefetch
 from adain_jax.data.sources import Pictures, open_source
 from adain_jax.errors import AdainError, UsageError
+from adain_jax.files import exclusive
 from adain_jax.images import save_picture
 from adain_jax.inference.memory import free_memory
 from adain_jax.models import MODELS
@@ -61,6 +62,7 @@ def train(config: Config) -> None:
         UsageError: the configuration is invalid, or an optional package that it needs is missing.
         RunError, DataError, WeightsError, CheckpointError: a run folder, data source, weight file
             or checkpoint cannot be used; the message names it.
+        InUseError: another run is at work in the run folder.
         PictureError: a validation picture cannot be read.
         TrainingError: the loss or the norm of its gradient is not finite.
     """
@@ -96,6 +98,7 @@ def train(config: Config) -> None:
     with ExitStack() as stack:
         # --- Run folder and checkpoints ---
         if first:
+            stack.enter_context(exclusive(config.run_dir))
             agree(config)
             if config.transform == "conditional":
                 files = [style_source.read(i).name for i in range(len(style_source))]
