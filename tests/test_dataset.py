@@ -21,19 +21,21 @@ from adain_jax.dataset import manifest
 from adain_jax.dataset.attempts import TRIES, Attempts
 from adain_jax.dataset.cluster import (
     Decoding,
+    Exploding,
     Painting,
     Plan,
     Reading,
     Writing,
     connected,
     stylized,
+    write_parts,
 )
 from adain_jax.dataset.draws import generator, in_shard
 from adain_jax.dataset.recipe import Recipe, draw
 from adain_jax.dataset.records import open_source
 from adain_jax.dataset.sinks import open_sink
 from adain_jax.dataset.storage import StorageError, locate
-from adain_jax.dataset.styles import encode_styles
+from adain_jax.dataset.styles import encode_styles, for_workers
 
 # Ray starts processes of its own at once after a fork: what JAX warns of cannot happen.
 pytestmark = [
@@ -211,6 +213,41 @@ def test_a_folder_keeps_its_classes_and_its_originals(tmp_path, on_one_process):
     assert summary["failed"] == [["dog/bad.png", "not a picture that can be read"]]
 
 
+@pytest.mark.parametrize("way", ["coral", "luminance"])
+def test_colors_are_kept_as_adain_stylize_keeps_them(way, tmp_path):
+    files = {"in/a.png": (3, 24, 32), "styles/s.png": (1000, 40, 40)}
+    for name, made_of in files.items():
+        (tmp_path / name).parent.mkdir()
+        with Image.open(io.BytesIO(jpeg(*made_of))) as image:
+            image.save(tmp_path / name)
+    recipe = Recipe(content_size=0, preserve_color=way)
+    styles = for_workers([str(tmp_path / "styles")], recipe, 32)
+    plan = Plan(open_source(str(tmp_path / "in")), recipe, styles, 7)
+    (part,) = Reading(plan)({"shard": np.array(["000000"])})
+    (rows,) = (Exploding(plan)(Painting(plan)(Decoding(plan)(part))),)
+    ((result,),) = (row["image"] for row in rows)
+    paths = {"-c": "in/a.png", "-s": "styles/s.png", "-o": "o.png"}
+    arguments = [text for option, path in paths.items() for text in (option, str(tmp_path / path))]
+    with pytest.raises(SystemExit):
+        main(["stylize", *arguments, "--style-size=32", "--stroke-size=0", "--preserve-color", way])
+    with Image.open(tmp_path / "o.png") as expected, Image.open(io.BytesIO(result)) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_how_many_records_tar_shards_hold_is_known_from_some_of_them(tmp_path, moments):
+    write_tars(tmp_path / "tars", 2, 100)
+    source = open_source(str(tmp_path / "tars"))
+    reading = Reading(Plan(source, Recipe(content_size=0), moments, 7))
+    summaries = [
+        {"records": 7, "failed": [], "read": part["read"][0]}
+        for part in reading({"shard": np.array(["train-000.tar"])})
+    ]
+    summaries[-1]["records"] = 100 - 14 * 7
+    assert source.count() is None
+    for some in (summaries[:3], summaries):
+        assert manifest.estimate(some, source.nbytes()) == pytest.approx(200, rel=0.1)
+
+
 def test_keys_from_outside_choose_no_path(tmp_path, on_one_process):
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "a.tar", "w") as tar:
@@ -258,7 +295,9 @@ def test_an_exception_is_no_crash(tmp_path):
     assert attempts.guarded("part", ["a"], str, list, lambda item, why: "given up") == ["a"]
 
 
-def test_a_lazy_dataset_to_go_on_from(styles, tmp_path, on_one_process, monkeypatch, capsys):
+def test_a_lazy_dataset_to_go_on_from(
+    styles, moments, tmp_path, on_one_process, monkeypatch, capsys
+):
     write_tars(tmp_path / "tars", 1, 9, bad=4)
     recipe = Recipe(content_size=0)
     with connected(None):
@@ -267,6 +306,13 @@ def test_a_lazy_dataset_to_go_on_from(styles, tmp_path, on_one_process, monkeypa
         # The example, as long as Ray is here.
         monkeypatch.setattr(sys, "argv", ["dataset.py", str(tmp_path / "tars")])
         runpy.run_path(str(EXAMPLES / "dataset.py"), run_name="__main__")
+        # An error of a worker, while Ray is here: notes find no place, as on a disk that is full.
+        (tmp_path / "file").write_text("")
+        source, place = open_source(str(tmp_path / "tars")), locate(str(tmp_path / "file" / "x"))
+        plan = Plan(source, recipe, moments, 7, attempts=Attempts(place))
+        sink = open_sink("webdataset", place, source)
+        with pytest.raises(StorageError, match=r"File exists|Not a directory"):
+            list(write_parts(plan, sink, place))
     assert capsys.readouterr().out.count(" bytes\n") == 16  # two results of each record
     on_one_process(str(tmp_path / "tars"), tmp_path / "alone", "webdataset", recipe)
     alone = read_all(tmp_path / "alone")
@@ -333,12 +379,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.fixture
-def cluster():
-    """Three nodes, each with a core; the driver's is the head."""
+def cluster(monkeypatch):
+    """Three nodes, each with a core; the driver's is the head.
+
+    To start a process takes Ray longer than most tasks. So nodes keep theirs: by default as many as
+    they have cores, the others for a second.
+    """
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    keep = {"num_workers_soft_limit": 16, "idle_worker_killing_time_threshold_ms": 600_000}
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": keep}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     yield cluster, nodes
     if ray.is_initialized():

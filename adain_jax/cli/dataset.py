@@ -51,8 +51,9 @@ class Options:
     """Shorter side of the style pictures, in pixels; 0 keeps their size."""
     crop: bool = False
     """Crop pictures and styles to a central square."""
-    preserve_color: Literal["none", "luminance"] = "none"
-    """Take only the luminance of the results, to keep the pictures' colors."""
+    preserve_color: Literal["none", "coral", "luminance"] = "none"
+    """How to keep each picture's colors. coral: recolor its styles like the picture before they are
+    encoded; luminance: take only the luminance from the result."""
     keep_original: bool = False
     """Keep each record's own picture too, in the size of the results."""
 
@@ -93,6 +94,10 @@ def _check(options: Options) -> None:
         raise UsageError("--alpha needs two numbers that rise, in 0 to 1, such as 0.5 1")
     if not 1 <= options.quality <= 100:
         raise UsageError("--quality must lie in 1 to 100")
+    if options.save_style and options.preserve_color == "coral":
+        raise UsageError(
+            "--preserve-color coral encodes styles anew; there is none for --save-style"
+        )
 
 
 def stylize(options: Options) -> int:
@@ -104,7 +109,7 @@ def stylize(options: Options) -> int:
     from adain_jax.dataset.recipe import Recipe
     from adain_jax.dataset.records import open_source
     from adain_jax.dataset.sinks import open_sink
-    from adain_jax.dataset.storage import locate
+    from adain_jax.dataset.storage import StorageError, locate
     from adain_jax.progress import progress
 
     source = open_source(
@@ -141,8 +146,7 @@ def stylize(options: Options) -> int:
     with connected(options.address):
         kept = output.under(styles.NAME)
         encoded = on_a_worker(
-            styles.encode_styles,
-            *(list(options.style), options.model, options.style_size, options.crop, kept),
+            styles.for_workers, list(options.style), recipe, options.style_size, kept
         )
         if options.save_style:
             locate(options.save_style).write(kept.read())
@@ -154,10 +158,19 @@ def stylize(options: Options) -> int:
             frozenset(summaries),
             Attempts(output.under(manifest.ATTEMPTS)),
         )
-        with progress("stylizing", source.count()) as advance:
-            for summary in write_parts(plan, sink, output.under(manifest.PARTS), options.workers):
-                summaries[summary["part"]] = summary
-                advance(summary["records"] + len(summary["failed"]))
+        count, nbytes = source.count(), source.nbytes()
+        done = sum(map(manifest.records_of, summaries.values()))
+        parts = write_parts(plan, sink, output.under(manifest.PARTS), options.workers)
+        with progress("stylizing", count, done=done) as advance:
+            try:
+                for summary in parts:
+                    summaries[summary["part"]] = summary
+                    if nbytes:  # there is no count: records so far tell how many all shards hold
+                        count = manifest.estimate(summaries.values(), nbytes)
+                    advance(manifest.records_of(summary), total=count)
+            except StorageError as error:
+                reason = f"{error.reason}; once that is mended, the same command goes on"
+                raise StorageError(reason, error.path) from error
     sink.finish(sorted(name for name, one in summaries.items() if one["results"]))
     ended = manifest.complete(output, summaries.values())
     return _report(options, ended, list(summaries.values()), time.monotonic() - start)

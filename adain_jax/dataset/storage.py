@@ -1,5 +1,6 @@
 """Files of data sets, local or at s3:// and gs:// addresses, through pyarrow's file systems."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -63,6 +64,18 @@ class Place(NamedTuple):
             raise StorageError(first_line(error), self.url) from error
         start = len(self.path.rstrip("/")) + 1
         return sorted(info.path[start:] for info in found if info.type == fs.FileType.File)
+
+    def size(self, names: Sequence[str]) -> int:
+        """The bytes of some files below this folder, together.
+
+        Raises:
+            StorageError: the file system cannot tell.
+        """
+        try:
+            found = self.system.get_file_info([f"{self.path}/{name}" for name in names])
+        except OSError as error:
+            raise StorageError(first_line(error), self.url) from error
+        return sum(info.size or 0 for info in found)
 
     def read(self) -> bytes:
         """The whole file.
