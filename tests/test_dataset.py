@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import resource
 import runpy
 import signal
 import subprocess
@@ -31,7 +32,7 @@ from adain_jax.dataset.cluster import (
     write_parts,
 )
 from adain_jax.dataset.draws import generator, in_shard
-from adain_jax.dataset.recipe import Recipe, draw
+from adain_jax.dataset.recipe import Encoded, Recipe, draw
 from adain_jax.dataset.records import open_source
 from adain_jax.dataset.sinks import open_sink
 from adain_jax.dataset.storage import StorageError, locate
@@ -361,6 +362,13 @@ def test_bad_input_is_one_line(change, code, message, styles, tmp_path, monkeypa
     assert err.count("\n") == 1
 
 
+def test_without_ray_there_is_the_command_that_brings_it(styles, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run_here(command(tmp_path, styles, tmp_path / "out"), capsys)
+    assert (code, err) == (1, "error: Ray is missing: pip install 'adain-jax[cluster]'\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_column_names_those_that_are_there(tmp_path, styles, capsys):
     import pyarrow as pa
     from pyarrow import parquet
@@ -376,6 +384,29 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"file/x: File exists"):
         locate(str(tmp_path / "file" / "x")).write(b"")
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_full_disk_is_an_error_of_storage(format_, tmp_path):
+    """The disk is a real limit of the process on the size of files."""
+    write_tars(tmp_path / "tars", 1, 1)
+    source, place = open_source(str(tmp_path / "tars")), locate(str(tmp_path / "out"))
+    sink = open_sink(format_, place, source)
+    (record,) = source.read("train-000.tar")
+    image = np.random.default_rng(0).bytes(100_000)
+    one = Encoded(record.key, image, record.columns, "jpg")
+    sink.write("before", [one._replace(image=bytes(100))])
+    before = set(tmp_path.rglob("*"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            sink.write("part", [one._replace(key="other")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert set(tmp_path.rglob("*")) == before  # nothing half-written
 
 
 @pytest.fixture

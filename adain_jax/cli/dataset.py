@@ -105,13 +105,14 @@ def stylize(options: Options) -> int:
     _check(options)
     from adain_jax.dataset import manifest, styles
     from adain_jax.dataset.attempts import Attempts
-    from adain_jax.dataset.cluster import Plan, connected, on_a_worker, write_parts
+    from adain_jax.dataset.cluster import Plan, connected, on_a_worker, require_ray, write_parts
     from adain_jax.dataset.recipe import Recipe
     from adain_jax.dataset.records import open_source
     from adain_jax.dataset.sinks import open_sink
     from adain_jax.dataset.storage import StorageError, locate
     from adain_jax.progress import progress
 
+    require_ray()
     source = open_source(
         options.content, image_column=options.image_column, key_column=options.key_column
     )

@@ -68,6 +68,19 @@ class Plan:
     attempts: Attempts | None = None
 
 
+def require_ray() -> None:
+    """Checks that Ray is installed, and what comes with it.
+
+    Raises:
+        AdainError: it is not.
+    """
+    try:
+        import pyarrow  # noqa: F401
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise AdainError("Ray is missing: pip install 'adain-jax[cluster]'") from error
+
+
 @contextmanager
 def connected(address: str | None) -> Iterator[None]:
     """A connection to a Ray cluster: the one at an address, else a local one for as long as it takes.
@@ -78,10 +91,9 @@ def connected(address: str | None) -> Iterator[None]:
         AdainError: Ray is not installed.
         DatasetError: there is no such cluster.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise AdainError("Ray is missing: pip install 'adain-jax[cluster]'") from error
+    require_ray()
+    import ray
+
     if ray.is_initialized():
         yield
         return

@@ -127,6 +127,8 @@ class Place(NamedTuple):
                 self.system.delete_file(self.path)
             elif kind == "folder":
                 self.system.delete_dir(self.path)
+        except FileNotFoundError:
+            pass  # a folder of Google Cloud, without an object of its own, has gone with its files
         except OSError as error:
             raise StorageError(first_line(error), self.url) from error
 
