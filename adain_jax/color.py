@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from adain_jax.images import streaming
+from adain_jax.images.dtypes import to_float
 
 Array = jax.Array | np.ndarray
 Picture = Float[Array, "h w 3"]
@@ -36,6 +37,14 @@ def coral(style: Picture, content: OtherPicture) -> Picture:
     if isinstance(style, np.ndarray):
         matrix = np.asarray(matrix)
     return (style - mean) @ matrix.T + target_mean
+
+
+def coral_of_bytes(
+    style: UInt8[np.ndarray, "h w 3"], content: UInt8[np.ndarray, "h2 w2 3"]
+) -> Float[np.ndarray, "h w 3"]:
+    """`coral` of 8-bit pictures. Of a large content, a few million pixels tell its colors."""
+    sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
+    return np.asarray(coral(to_float(style), to_float(sparse)))
 
 
 def keep_chroma(content: Picture, stylized: Picture) -> Picture:

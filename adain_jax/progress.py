@@ -34,7 +34,8 @@ _COMPILED = "/jax/core/compile/backend_compile_duration"
 _PART = "/adain_jax/part"
 
 Advance = Callable[..., None]
-"""Called with the number of things that have been done since, and perhaps `note=` for a text."""
+"""Called with the number of things that have been done since, and perhaps `note=` for a text, or
+`total=` for how many there are, as far as is known by now."""
 
 _running: list[Progress] = []
 """The bar of this process, if there is one: work inside of other work gets a line of its own in it."""
@@ -88,8 +89,10 @@ def _task(bar: Progress, what: str, total: int | None, done: int) -> Iterator[Ad
     number = bar.add_task(what, total=total, completed=done, note="", what=what, whole=done)
     (task,) = (one for one in bar.tasks if one.id == number)
 
-    def advance(count: float = 1, note: str = "") -> None:
+    def advance(count: float = 1, note: str = "", total: float | None = None) -> None:
         whole = task.fields["whole"] + count
+        if total is not None:
+            task.total = max(whole, round(total))  # `update` would forget the rate
         bar.update(number, completed=whole, whole=whole, note=note)
 
     ended = threading.Event()

@@ -16,13 +16,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cluster, inference, large, startup
+from benchmarks import cluster, inference, large, simulate, startup
 
 PARTS = {
     "inference": inference.measure,
     "large": large.measure,
     "startup": startup.measure,
     "cluster": cluster.measure,
+    "simulate": simulate.measure,
 }
 
 
@@ -71,6 +72,7 @@ def main() -> None:
     inference.add_options(parser)
     large.add_options(parser)
     cluster.add_options(parser)
+    simulate.add_options(parser)
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import resource
 import runpy
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from adain_jax.dataset import manifest
 from adain_jax.dataset.attempts import TRIES, Attempts
 from adain_jax.dataset.cluster import (
     Decoding,
+    Exploding,
     Painting,
     Plan,
     Reading,
@@ -29,13 +31,14 @@ from adain_jax.dataset.cluster import (
     connected,
     ensure_token,
     stylized,
+    write_parts,
 )
 from adain_jax.dataset.draws import generator, in_shard
-from adain_jax.dataset.recipe import Recipe, draw
+from adain_jax.dataset.recipe import Encoded, Recipe, draw
 from adain_jax.dataset.records import open_source
 from adain_jax.dataset.sinks import open_sink
 from adain_jax.dataset.storage import StorageError, locate
-from adain_jax.dataset.styles import encode_styles
+from adain_jax.dataset.styles import encode_styles, for_workers
 from adain_jax.files import exclusive
 
 # Ray starts processes of its own at once after a fork: what JAX warns of cannot happen.
@@ -214,6 +217,41 @@ def test_a_folder_keeps_its_classes_and_its_originals(tmp_path, on_one_process):
     assert summary["failed"] == [["dog/bad.png", "not a picture that can be read"]]
 
 
+@pytest.mark.parametrize("way", ["coral", "luminance"])
+def test_colors_are_kept_as_adain_stylize_keeps_them(way, tmp_path):
+    files = {"in/a.png": (3, 24, 32), "styles/s.png": (1000, 40, 40)}
+    for name, made_of in files.items():
+        (tmp_path / name).parent.mkdir()
+        with Image.open(io.BytesIO(jpeg(*made_of))) as image:
+            image.save(tmp_path / name)
+    recipe = Recipe(content_size=0, preserve_color=way)
+    styles = for_workers([str(tmp_path / "styles")], recipe, 32)
+    plan = Plan(open_source(str(tmp_path / "in")), recipe, styles, 7)
+    (part,) = Reading(plan)({"shard": np.array(["000000"])})
+    (rows,) = (Exploding(plan)(Painting(plan)(Decoding(plan)(part))),)
+    ((result,),) = (row["image"] for row in rows)
+    paths = {"-c": "in/a.png", "-s": "styles/s.png", "-o": "o.png"}
+    arguments = [text for option, path in paths.items() for text in (option, str(tmp_path / path))]
+    with pytest.raises(SystemExit):
+        main(["stylize", *arguments, "--style-size=32", "--stroke-size=0", "--preserve-color", way])
+    with Image.open(tmp_path / "o.png") as expected, Image.open(io.BytesIO(result)) as image:
+        np.testing.assert_array_equal(np.asarray(image), np.asarray(expected))
+
+
+def test_how_many_records_tar_shards_hold_is_known_from_some_of_them(tmp_path, moments):
+    write_tars(tmp_path / "tars", 2, 100)
+    source = open_source(str(tmp_path / "tars"))
+    reading = Reading(Plan(source, Recipe(content_size=0), moments, 7))
+    summaries = [
+        {"records": 7, "failed": [], "read": part["read"][0]}
+        for part in reading({"shard": np.array(["train-000.tar"])})
+    ]
+    summaries[-1]["records"] = 100 - 14 * 7
+    assert source.count() is None
+    for some in (summaries[:3], summaries):
+        assert manifest.estimate(some, source.nbytes()) == pytest.approx(200, rel=0.1)
+
+
 def test_keys_from_outside_choose_no_path(tmp_path, on_one_process):
     (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "a.tar", "w") as tar:
@@ -261,7 +299,9 @@ def test_an_exception_is_no_crash(tmp_path):
     assert attempts.guarded("part", ["a"], str, list, lambda item, why: "given up") == ["a"]
 
 
-def test_a_lazy_dataset_to_go_on_from(styles, tmp_path, on_one_process, monkeypatch, capsys):
+def test_a_lazy_dataset_to_go_on_from(
+    styles, moments, tmp_path, on_one_process, monkeypatch, capsys
+):
     write_tars(tmp_path / "tars", 1, 9, bad=4)
     recipe = Recipe(content_size=0)
     with connected(None):
@@ -270,6 +310,13 @@ def test_a_lazy_dataset_to_go_on_from(styles, tmp_path, on_one_process, monkeypa
         # The example, as long as Ray is here.
         monkeypatch.setattr(sys, "argv", ["dataset.py", str(tmp_path / "tars")])
         runpy.run_path(str(EXAMPLES / "dataset.py"), run_name="__main__")
+        # An error of a worker, while Ray is here: notes find no place, as on a disk that is full.
+        (tmp_path / "file").write_text("")
+        source, place = open_source(str(tmp_path / "tars")), locate(str(tmp_path / "file" / "x"))
+        plan = Plan(source, recipe, moments, 7, attempts=Attempts(place))
+        sink = open_sink("webdataset", place, source)
+        with pytest.raises(StorageError, match=r"File exists|Not a directory"):
+            list(write_parts(plan, sink, place))
     assert capsys.readouterr().out.count(" bytes\n") == 16  # two results of each record
     on_one_process(str(tmp_path / "tars"), tmp_path / "alone", "webdataset", recipe)
     alone = read_all(tmp_path / "alone")
@@ -327,6 +374,13 @@ def test_two_do_not_write_one_data_set(styles, tmp_path, capsys):
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_without_ray_there_is_the_command_that_brings_it(styles, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    code, _, err = run_here(command(tmp_path, styles, tmp_path / "out"), capsys)
+    assert (code, err) == (1, "error: Ray is missing: pip install 'adain-jax[cluster]'\n")
+    assert not (tmp_path / "out").exists()
+
+
 def test_an_unknown_column_names_those_that_are_there(tmp_path, styles, capsys):
     import pyarrow as pa
     from pyarrow import parquet
@@ -353,13 +407,43 @@ def test_a_cluster_needs_no_home(tmp_path, monkeypatch):
         assert ("RAY_AUTH_TOKEN" in os.environ) == given
 
 
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_full_disk_is_an_error_of_storage(format_, tmp_path):
+    """The disk is a real limit of the process on the size of files."""
+    write_tars(tmp_path / "tars", 1, 1)
+    source, place = open_source(str(tmp_path / "tars")), locate(str(tmp_path / "out"))
+    sink = open_sink(format_, place, source)
+    (record,) = source.read("train-000.tar")
+    image = np.random.default_rng(0).bytes(100_000)
+    one = Encoded(record.key, image, record.columns, "jpg")
+    sink.write("before", [one._replace(image=bytes(100))])
+    before = set(tmp_path.rglob("*"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            sink.write("part", [one._replace(key="other")])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert set(tmp_path.rglob("*")) == before  # nothing half-written
+
+
 @pytest.fixture
-def cluster():
-    """Three nodes, each with a core; the driver's is the head."""
+def cluster(monkeypatch):
+    """Three nodes, each with a core; the driver's is the head.
+
+    To start a process takes Ray longer than most tasks. So nodes keep theirs: by default as many as
+    they have cores, the others for a second.
+    """
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    keep = {"num_workers_soft_limit": 16, "idle_worker_killing_time_threshold_ms": 600_000}
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": keep}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     yield cluster, nodes
     if ray.is_initialized():

@@ -46,6 +46,18 @@ def test_without_a_terminal_there_is_a_line_now_and_then(quickly, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_the_total_may_become_known_on_the_way(quickly, capsys):
+    with progress.progress("painting", None) as advance:
+        wait_for("painting: 0 after 0 s\n", capsys)
+        advance(2, total=8.2)
+        time.sleep(0.05)
+        advance(2, total=7.9)
+        said = wait_for("painting: 4 of 8 after ", capsys)
+        assert "/s, about " in said
+        advance(5, total=8)
+        wait_for("painting: 9 of 9 after ", capsys)
+
+
 def test_short_work_says_nothing_where_there_is_no_terminal(capsys):
     assert list(track("counting", range(3), 3)) == [0, 1, 2]
     assert capsys.readouterr().err == ""

@@ -6,13 +6,18 @@ from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
 from adain_jax.cli.command import flag
 from adain_jax.errors import UsageError
 from adain_jax.models import Model
+
+if TYPE_CHECKING:
+    from adain_jax.dataset.recipe import Recipe
+    from adain_jax.dataset.records import Source
+    from adain_jax.dataset.storage import Place
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,9 @@ class Options:
     """Shorter side of the style pictures, in pixels; 0 keeps their size."""
     crop: bool = False
     """Crop pictures and styles to a central square."""
-    preserve_color: Literal["none", "luminance"] = "none"
-    """Take only the luminance of the results, to keep the pictures' colors."""
+    preserve_color: Literal["none", "coral", "luminance"] = "none"
+    """How to keep each picture's colors. coral: recolor its styles like the picture before they are
+    encoded; luminance: take only the luminance from the result."""
     keep_original: bool = False
     """Keep each record's own picture too, in the size of the results."""
 
@@ -94,21 +100,23 @@ def _check(options: Options) -> None:
         raise UsageError("--alpha needs two numbers that rise, in 0 to 1, such as 0.5 1")
     if not 1 <= options.quality <= 100:
         raise UsageError("--quality must lie in 1 to 100")
+    if options.save_style and options.preserve_color == "coral":
+        raise UsageError(
+            "--preserve-color coral encodes styles anew; there is none for --save-style"
+        )
 
 
 def stylize(options: Options) -> int:
     """Stylizes, and says what was done; returns 1 if a record failed."""
     _check(options)
     from adain_jax.dataset import manifest, styles
-    from adain_jax.dataset.attempts import Attempts
-    from adain_jax.dataset.cluster import Plan, connected, on_a_worker, write_parts
+    from adain_jax.dataset.cluster import require_ray
     from adain_jax.dataset.recipe import Recipe
     from adain_jax.dataset.records import open_source
-    from adain_jax.dataset.sinks import open_sink
     from adain_jax.dataset.storage import locate
     from adain_jax.files import exclusive
-    from adain_jax.progress import progress
 
+    require_ray()
     source = open_source(
         options.content, image_column=options.image_column, key_column=options.key_column
     )
@@ -139,33 +147,48 @@ def stylize(options: Options) -> int:
         if manifest.begin(output, begun):
             print(f"{options.output}: complete already")
             return 0
-        summaries = manifest.done_parts(output)
-        sink = open_sink(options.format, output, source)
-        with connected(options.address):
-            kept = output.under(styles.NAME)
-            encoded = on_a_worker(
-                styles.encode_styles,
-                *(list(options.style), options.model, options.style_size, options.crop, kept),
-            )
-            if options.save_style:
-                locate(options.save_style).write(kept.read())
-            plan = Plan(
-                source,
-                recipe,
-                encoded,
-                options.shard_records,
-                frozenset(summaries),
-                Attempts(output.under(manifest.ATTEMPTS)),
-            )
-            with progress("stylizing", source.count()) as advance:
-                for summary in write_parts(
-                    plan, sink, output.under(manifest.PARTS), options.workers
-                ):
-                    summaries[summary["part"]] = summary
-                    advance(summary["records"] + len(summary["failed"]))
-        sink.finish(sorted(name for name, one in summaries.items() if one["results"]))
+        summaries = _write(options, source, recipe, output)
         ended = manifest.complete(output, summaries.values())
     return _report(options, ended, list(summaries.values()), time.monotonic() - start)
+
+
+def _write(
+    options: Options, source: "Source", recipe: "Recipe", output: "Place"
+) -> dict[str, dict[str, Any]]:
+    """Writes the parts that are not done yet; returns the summaries of all."""
+    from adain_jax.dataset import manifest, styles
+    from adain_jax.dataset.attempts import Attempts
+    from adain_jax.dataset.cluster import Plan, connected, on_a_worker, write_parts
+    from adain_jax.dataset.sinks import open_sink
+    from adain_jax.dataset.storage import StorageError, locate
+    from adain_jax.progress import progress
+
+    summaries = manifest.done_parts(output)
+    sink = open_sink(options.format, output, source)
+    with connected(options.address):
+        kept = output.under(styles.NAME)
+        encoded = on_a_worker(
+            styles.for_workers, list(options.style), recipe, options.style_size, kept
+        )
+        if options.save_style:
+            locate(options.save_style).write(kept.read())
+        done, attempts = frozenset(summaries), Attempts(output.under(manifest.ATTEMPTS))
+        plan = Plan(source, recipe, encoded, options.shard_records, done, attempts)
+        count, nbytes = source.count(), source.nbytes()
+        before = sum(map(manifest.records_of, summaries.values()))
+        parts = write_parts(plan, sink, output.under(manifest.PARTS), options.workers)
+        with progress("stylizing", count, done=before) as advance:
+            try:
+                for summary in parts:
+                    summaries[summary["part"]] = summary
+                    if nbytes:  # there is no count: records so far tell how many all shards hold
+                        count = manifest.estimate(summaries.values(), nbytes)
+                    advance(manifest.records_of(summary), total=count)
+            except StorageError as error:
+                reason = f"{error.reason}; once that is mended, the same command goes on"
+                raise StorageError(reason, error.path) from error
+    sink.finish(sorted(name for name, one in summaries.items() if one["results"]))
+    return summaries
 
 
 def _report(

@@ -5,16 +5,13 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
-
 from adain_jax.cli.command import written
 from adain_jax.cli.infer_options import Options
 from adain_jax.cli.jobs import Job, Source, distinct, expand
 from adain_jax.cli.report import Report
-from adain_jax.color import coral
+from adain_jax.color import coral_of_bytes
 from adain_jax.errors import UsageError, printable
 from adain_jax.images import PictureError, Pixels, read_pixels
-from adain_jax.images.dtypes import to_float
 from adain_jax.inference.stream import prefetch
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.progress import track
@@ -124,11 +121,8 @@ class Styles:
 
     def _recolored(self, job: Job, content: Pixels, stylizer: Stylizer) -> list[Style]:
         """The styles of a job's pictures in the colors of the content."""
-        # A few million pixels are enough for the color statistics.
-        sparse = content[:: content.shape[0] // 2048 + 1, :: content.shape[1] // 2048 + 1]
-        colors = to_float(sparse)
-        pictures = [to_float(self._cached_picture(source)) for source in job.styles]
-        recolored = [np.asarray(coral(picture, colors)) for picture in pictures]
+        pictures = [self._cached_picture(source) for source in job.styles]
+        recolored = [coral_of_bytes(picture, content) for picture in pictures]
         styles = [stylizer.encode_style(picture) for picture in recolored]
         for source in job.styles:
             self._report.styles[str(source.path)] = "encoded"

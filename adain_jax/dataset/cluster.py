@@ -28,15 +28,17 @@ import numpy as np
 
 from adain_jax.dataset.attempts import Attempts
 from adain_jax.dataset.recipe import Decoded, Painted, Recipe, decode, encode, paint
-from adain_jax.dataset.records import DatasetError, Record, Source, open_source
+from adain_jax.dataset.records import DatasetError, Record, Source, open_source, stored_bytes
 from adain_jax.dataset.sinks import Sink
 from adain_jax.dataset.storage import Place, first_line
 from adain_jax.errors import AdainError
 from adain_jax.files import check_can_write
-from adain_jax.images import picture_size
+from adain_jax.images import Pixels, picture_size
 
 if TYPE_CHECKING:
     import ray.data
+
+    from adain_jax.dataset.styles import Moments
 
 PART_BYTES = 1 << 28
 """Pixels of a part, at most, in bytes; a larger picture is a part of its own."""
@@ -54,8 +56,8 @@ class Plan:
     Attributes:
         source: the data set to read.
         recipe: what becomes of each record.
-        styles: the means and the standard deviations of k styles, float32 (k, c); a `Style` would make
-            every worker import JAX.
+        styles: see `adain_jax.dataset.styles.for_workers`; not `Style`, for which every worker would
+            import JAX.
         shard_records: records of a part, at most.
         done: the parts that are there already.
         attempts: where workers leave notes, see `adain_jax.dataset.attempts`; None for none.
@@ -63,10 +65,23 @@ class Plan:
 
     source: Source
     recipe: Recipe
-    styles: tuple[np.ndarray, np.ndarray]
+    styles: "Moments | list[Pixels]"
     shard_records: int
     done: frozenset[str] = frozenset()
     attempts: Attempts | None = None
+
+
+def require_ray() -> None:
+    """Checks that Ray is installed, and what comes with it.
+
+    Raises:
+        AdainError: it is not.
+    """
+    try:
+        import pyarrow  # noqa: F401
+        import ray  # noqa: F401
+    except ImportError as error:
+        raise AdainError("Ray is missing: pip install 'adain-jax[cluster]'") from error
 
 
 @contextmanager
@@ -79,10 +94,9 @@ def connected(address: str | None) -> Iterator[None]:
         AdainError: Ray is not installed.
         DatasetError: there is no such cluster.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise AdainError("Ray is missing: pip install 'adain-jax[cluster]'") from error
+    require_ray()
+    import ray
+
     if ray.is_initialized():
         yield
         return
@@ -124,7 +138,7 @@ def quiet() -> Iterator[None]:
     loggers = {logging.getLogger(name) for name in ("ray", ray.data.__name__)}
     levels = {logger: logger.level for logger in loggers}
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
@@ -142,8 +156,17 @@ def on_a_worker(function: Callable[..., T], *arguments: Any) -> T:
 
     gpus = 1 if ray.cluster_resources().get("GPU") else 0
     task = ray.remote(num_gpus=gpus, max_calls=1)(function)
-    try:
+    with _errors_of_workers():
         return ray.get(task.remote(*arguments))
+
+
+@contextmanager
+def _errors_of_workers() -> Iterator[None]:
+    """What failed on a worker is raised as it was there, without Ray's account of it."""
+    import ray
+
+    try:
+        yield
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
 
@@ -170,6 +193,7 @@ def painted_parts(plan: Plan, workers: int | None = None) -> "ray.data.Dataset":
     shards = ray.data.from_items([{"shard": shard} for shard in plan.source.shards()])
     shards.context.target_max_block_size = 1  # every row is a block: parts are never joined
     shards.context.enable_progress_bars = False
+    shards.context.raise_original_map_exception = True
     return (
         shards.map_batches(Reading(plan), batch_size=1, num_cpus=TASK_CPUS / 2)
         .map_batches(Decoding(plan), batch_size=1, num_cpus=TASK_CPUS)
@@ -202,7 +226,7 @@ class Reading:
         for number, records in enumerate(self._parts(shard)):
             part = f"{shard.removesuffix('.tar').removesuffix('.parquet')}-{number:05}"
             if part not in self.plan.done:
-                yield _batch(part, records)
+                yield _batch(part, records, read=sum(map(stored_bytes, records)))
 
     def _parts(self, shard: str) -> Iterator[list[Record]]:
         records: list[Record] = []
@@ -251,7 +275,7 @@ class Decoding:
             compute=lambda records: [decode(recipe, record) for record in records],
             give_up=lambda record, why: Decoded(record._replace(image=b""), None, problem=why),
         )
-        return _batch(row["part"], decoded)
+        return _batch(row["part"], decoded, read=row["read"])
 
 
 class Painting:
@@ -264,7 +288,8 @@ class Painting:
 
         enable_compilation_cache()
         self._plan = plan
-        self._styles = Style(*plan.styles)
+        coral = plan.recipe.preserve_color == "coral"
+        self._styles: Any = plan.styles if coral else list(map(Style, *plan.styles))
         self._stylizer = Stylizer.load(plan.recipe.model, tile=TILE, shapes="fixed")
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
@@ -282,7 +307,8 @@ class Painting:
             give_up=lambda decoded, why: Painted(decoded._replace(pixels=None, problem=why), []),
         )
         seconds = time.perf_counter() - start
-        return _batch(row["part"], painted, worker=self._name, seconds=seconds)
+        more = {"read": row["read"], "worker": self._name, "seconds": seconds}
+        return _batch(row["part"], painted, **more)
 
 
 TILE = 1024
@@ -312,6 +338,7 @@ class Writing:
             "records": len(painted) - len(failed),
             "results": len(records),
             "bytes": sum(len(record.image) for record in records),
+            "read": int(row["read"]),
             "failed": failed,
             "worker": str(row["worker"]),
             "seconds": round(float(row["seconds"]), 3),
@@ -367,12 +394,12 @@ def stylized(
     Raises:
         DatasetError, StorageError, PictureError, StyleError: the content or a style cannot be read.
     """
-    from adain_jax.dataset.styles import encode_styles
+    from adain_jax.dataset.styles import for_workers
 
     recipe = recipe or Recipe()
     source = open_source(content, image_column=image_column, key_column=key_column)
-    moments = on_a_worker(encode_styles, list(style), recipe.model, style_size, recipe.crop)
-    plan = Plan(source, recipe, moments, part_records)
+    styles = on_a_worker(for_workers, list(style), recipe, style_size)
+    plan = Plan(source, recipe, styles, part_records)
     return painted_parts(plan, workers).map_batches(
         Exploding(plan), batch_size=1, num_cpus=TASK_CPUS
     )
@@ -387,9 +414,14 @@ def _guarded(plan: Plan, part: str, items: Any, *, key: Any, compute: Any, give_
 def write_parts(
     plan: Plan, sink: Sink, parts: Place, workers: int | None = None
 ) -> Iterator[dict[str, Any]]:
-    """Does all parts that are not done, and gives each one's summary as it is written."""
+    """Does all parts that are not done, and gives each one's summary as it is written.
+
+    Raises:
+        StorageError: a part cannot be written. What was written before stays.
+    """
     dataset = painted_parts(plan, workers).map_batches(
         Writing(plan, sink, parts), batch_size=1, num_cpus=TASK_CPUS
     )
-    for row in dataset.iter_rows():
-        yield json.loads(row["summary"])
+    with _errors_of_workers():
+        for row in dataset.iter_rows():
+            yield json.loads(row["summary"])

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib.metadata import version
 from typing import Any
 
@@ -77,6 +77,17 @@ def done_parts(output: Place) -> dict[str, dict[str, Any]]:
     parts = output.under(PARTS)
     summaries = (json.loads(parts.under(name).read()) for name in parts.files())
     return {summary["part"]: summary for summary in summaries}
+
+
+def records_of(summary: dict[str, Any]) -> int:
+    """How many records of the source a part is made of."""
+    return int(summary["records"]) + len(summary["failed"])
+
+
+def estimate(summaries: Collection[dict[str, Any]], nbytes: int) -> int:
+    """How many records there may be in a source of so many bytes, from those of some parts of it."""
+    read = sum(summary["read"] for summary in summaries)
+    return round(sum(map(records_of, summaries)) * nbytes / max(read, 1))
 
 
 def complete(output: Place, summaries: Iterable[dict[str, Any]]) -> dict[str, Any]:

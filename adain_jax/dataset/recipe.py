@@ -1,7 +1,7 @@
 """What becomes of a record: which styles, how strongly, and in what form it is kept."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -16,7 +16,6 @@ from adain_jax.models import Model
 
 if TYPE_CHECKING:
     from adain_jax.inference.stylizer import Stylizer
-    from adain_jax.style import Style
 
 FORMATS = {
     **{"JPEG": "jpg", "MPO": "jpg", "WEBP": "webp", "PNG": "png", "GIF": "png", "BMP": "png"},
@@ -37,7 +36,8 @@ class Recipe:
         seed: of all draws, together with a record's key.
         content_size: shorter side of the pictures in pixels; 0 keeps their size.
         crop: cut a central square.
-        preserve_color: keep the content's hue and saturation.
+        preserve_color: "coral" gives the styles the content's colors before they are encoded;
+            "luminance" takes only the luminance of the results.
         keep_original: also keep each record's picture, in the size of the results.
         image_format: of the results; "same" is that of the record, as far as it is one of these, or
             png for what is stored without loss.
@@ -52,7 +52,7 @@ class Recipe:
     seed: int = 0
     content_size: int = 256
     crop: bool = False
-    preserve_color: Literal["none", "luminance"] = "none"
+    preserve_color: Literal["none", "coral", "luminance"] = "none"
     keep_original: bool = False
     image_format: Literal["same", "jpg", "png", "webp"] = "same"
     quality: int = 95
@@ -142,11 +142,18 @@ def decode(recipe: Recipe, record: Record) -> Decoded:
 
 
 def paint(
-    recipe: Recipe, stylizer: "Stylizer", styles: "Style", decoded: list[Decoded]
+    recipe: Recipe, stylizer: "Stylizer", styles: Sequence[Any], decoded: list[Decoded]
 ) -> list[Painted]:
-    """The results of records, computed in batches; `styles` has leaves (k, c)."""
+    """The results of records, computed in batches. A record keeps its pixels only for its original.
+
+    Args:
+        recipe: what becomes of each.
+        stylizer: computes it.
+        styles: of all of them, each a `Style`; for coral, the pixels of its picture.
+        decoded: the records.
+    """
     # Here, as what only reads and writes records must not wait for JAX.
-    from adain_jax.color import keep_chroma_of_bytes
+    from adain_jax.color import coral_of_bytes, keep_chroma_of_bytes
     from adain_jax.inference.inputs import make_request
     from adain_jax.style import mix
 
@@ -156,8 +163,10 @@ def paint(
         for i, one in enumerate(decoded):
             if one.pixels is None:
                 continue
-            for j, made_of in enumerate(draw(recipe, one.record.key, len(styles.mean))):
+            for j, made_of in enumerate(draw(recipe, one.record.key, len(styles))):
                 own = [styles[k] for k in made_of.styles]
+                if recipe.preserve_color == "coral":
+                    own = [stylizer.encode_style(coral_of_bytes(p, one.pixels)) for p in own]
                 style = own[0] if len(own) == 1 else mix(own, made_of.shares)
                 yield make_request((i, j), one.pixels, style, made_of.alpha)
 
@@ -167,7 +176,10 @@ def paint(
             result = keep_chroma_of_bytes(request.content, result)
         results[i][j] = result
     return [
-        Painted(one, [r for r in own if r is not None])
+        Painted(
+            one if recipe.keep_original else one._replace(pixels=None),
+            [r for r in own if r is not None],
+        )
         for one, own in zip(decoded, results, strict=True)
     ]
 
@@ -178,13 +190,13 @@ def encode(recipe: Recipe, painted: Painted) -> list[Encoded]:
     One result takes the record's key. Of several, and beside the original, results are called
     KEY_stylized_0, KEY_stylized_1 and so on, before the suffix of a file.
     """
-    record, pixels, format_, _ = painted.decoded
-    if pixels is None:
+    record, pixels, format_, problem = painted.decoded
+    if problem:
         return []
     pictures = {f"_stylized_{i}": result for i, result in enumerate(painted.results)}
     if len(pictures) == 1 and not recipe.keep_original:
         pictures = {"": painted.results[0]}
-    if recipe.keep_original:
+    if pixels is not None:
         pictures = {"": pixels, **pictures}
     stem, suffix = split_suffix(record.key)
     pillows = {"jpg": "JPEG", "png": "PNG", "webp": "WEBP"}[format_]

@@ -41,6 +41,12 @@ class Record(NamedTuple):
     problem: str | None = None
 
 
+def stored_bytes(record: Record) -> int:
+    """What a record takes of a tar file, in blocks of 512 bytes; and about that of a Parquet file."""
+    members = (record.image, *record.columns.values())
+    return sum(512 * ((len(data) + 1023) // 512) for data in members if isinstance(data, bytes))
+
+
 class Source(Protocol):
     """A data set that can be read; it travels to the workers."""
 
@@ -59,6 +65,10 @@ class Source(Protocol):
 
     def count(self) -> int | None:
         """How many records there are; None where only reading them all would tell."""
+        ...
+
+    def nbytes(self) -> int | None:
+        """The size of all shards, where there is no count."""
         ...
 
 
@@ -122,6 +132,9 @@ class Folder:
         """The number of files."""
         return len(self.names)
 
+    def nbytes(self) -> None:
+        """There is a count."""
+
     def read(self, shard: str) -> Iterator[Record]:
         """Every file's bytes."""
         first = int(shard) * FOLDER_SHARD
@@ -147,6 +160,10 @@ class Tars:
 
     def count(self) -> None:
         """Tar files do not say."""
+
+    def nbytes(self) -> int:
+        """The size of the files."""
+        return self.place.size(self.names)
 
     def read(self, shard: str) -> Iterator[Record]:
         """The records of a tar file, read once from its beginning to its end.
@@ -241,6 +258,10 @@ class Parquets:
     def count(self) -> None:
         """Only the files themselves would say."""
 
+    def nbytes(self) -> int:
+        """The size of the files."""
+        return self.place.size(self.names)
+
     def read(self, shard: str) -> Iterator[Record]:
         """The rows of a file. Without a column of keys, a key is the file's name and the row.
 
@@ -281,6 +302,9 @@ class Prepared:
     def count(self) -> int:
         """The number of records."""
         return len(self._records())
+
+    def nbytes(self) -> None:
+        """There is a count."""
 
     def read(self, shard: str) -> Iterator[Record]:
         """Records with all their features; a key is the feature `name` or like it, or the number."""

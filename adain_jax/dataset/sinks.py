@@ -16,7 +16,7 @@ import numpy as np
 
 from adain_jax.dataset.recipe import Encoded, split_suffix
 from adain_jax.dataset.records import DatasetError, Prepared, Source
-from adain_jax.dataset.storage import Place
+from adain_jax.dataset.storage import Place, StorageError, first_line
 
 SAME_SUFFIXES = {"jpg": (".jpg", ".jpeg", ".jpe", ".jfif"), "png": (".png",), "webp": (".webp",)}
 
@@ -184,13 +184,19 @@ class PreparedSink:
 
         features = self._features()
         path = self._part(part)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_path(path) as temporary:
-            writer = ArrayRecordWriter(str(temporary), "group_size:1")
-            for record in records:
-                example = {"name": record.key, **record.columns, "image": record.image}
-                writer.write(features.serialize_example(features.encode_example(example)))
-            writer.close()
+        examples = (
+            features.encode_example({"name": r.key, **r.columns, "image": r.image}) for r in records
+        )
+        data = [features.serialize_example(example) for example in examples]
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary:
+                writer = ArrayRecordWriter(str(temporary), "group_size:1")
+                for serialized in data:
+                    writer.write(serialized)
+                writer.close()
+        except (OSError, RuntimeError) as error:  # ArrayRecord's own errors are of the second kind
+            raise StorageError(first_line(error), str(path)) from error
 
     def finish(self, parts: Sequence[str]) -> None:
         """Names the files as TFDS does, and writes its description of them."""

@@ -1,5 +1,6 @@
 """Files of data sets, local or at s3:// and gs:// addresses, through pyarrow's file systems."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +65,18 @@ class Place(NamedTuple):
         start = len(self.path.rstrip("/")) + 1
         return sorted(info.path[start:] for info in found if info.type == fs.FileType.File)
 
+    def size(self, names: Sequence[str]) -> int:
+        """The bytes of some files below this folder, together.
+
+        Raises:
+            StorageError: the file system cannot tell.
+        """
+        try:
+            found = self.system.get_file_info([f"{self.path}/{name}" for name in names])
+        except OSError as error:
+            raise StorageError(first_line(error), self.url) from error
+        return sum(info.size or 0 for info in found)
+
     def read(self) -> bytes:
         """The whole file.
 
@@ -114,6 +127,8 @@ class Place(NamedTuple):
                 self.system.delete_file(self.path)
             elif kind == "folder":
                 self.system.delete_dir(self.path)
+        except FileNotFoundError:
+            pass  # a folder of Google Cloud, without an object of its own, has gone with its files
         except OSError as error:
             raise StorageError(first_line(error), self.url) from error
 

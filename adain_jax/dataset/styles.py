@@ -1,16 +1,22 @@
 """The styles of a data set: encoded once, kept beside it, and shared by all workers."""
 
 import io
+from collections.abc import Iterator
 
 import numpy as np
 
+from adain_jax.dataset.recipe import Recipe
 from adain_jax.dataset.records import DatasetError, open_source
 from adain_jax.dataset.storage import Place, locate
 from adain_jax.files import digest
+from adain_jax.images import Pixels, load_image
 from adain_jax.models import Model
 from adain_jax.weights.style_files import decode_moments, encode_moments
 
 NAME = "_styles.safetensors"
+
+Moments = tuple[np.ndarray, np.ndarray]
+"""The means and the standard deviations of k styles, float32 (k, c)."""
 
 
 def name_styles(specs: list[str]) -> list[str]:
@@ -25,9 +31,28 @@ def name_styles(specs: list[str]) -> list[str]:
     return [f"{name} {digest(data)}" for name, data in _files(specs)]
 
 
+def for_workers(
+    specs: list[str], recipe: Recipe, size: int, place: Place | None = None
+) -> Moments | list[Pixels]:
+    """What workers need to know of all styles: their moments; or, for coral, their pixels.
+
+    The arguments, and what it raises, are those of `encode_styles`. Pictures are not kept.
+    """
+    if recipe.preserve_color == "coral":
+        return list(_pictures(specs, size, recipe.crop))
+    return encode_styles(specs, recipe.model, size, recipe.crop, place)
+
+
+def _pictures(specs: list[str], size: int, crop: bool) -> Iterator[Pixels]:
+    for name, data in _files(specs):
+        if name.endswith(".safetensors"):
+            raise DatasetError("--preserve-color coral recolors pictures, not style files", name)
+        yield np.asarray(load_image(io.BytesIO(data), size=size, crop=crop, name=name))
+
+
 def encode_styles(
     specs: list[str], model: Model, size: int, crop: bool, place: Place | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Moments:
     """The moments of all styles, kept in a style file: of a run before, else encoded now.
 
     Args:
@@ -43,7 +68,6 @@ def encode_styles(
     Raises:
         DatasetError, StorageError, PictureError, StyleError: one cannot be used.
     """
-    from adain_jax.images import load_image
     from adain_jax.inference.stylizer import Stylizer
 
     stylizer = Stylizer.load(model, shapes="fixed")
