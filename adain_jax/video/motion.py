@@ -5,6 +5,7 @@ tracked from one frame to the other; it is exact also where the picture is plain
 follows a dense optical flow (DIS, Kroeger et al. 2016), where that explains the picture better.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import cv2
@@ -50,15 +51,16 @@ def find_motion(before: Bytes, after: Bytes) -> Motion | None:
     difference = _difference(before, after, origin)
     inside: np.ndarray = np.ones((height, width), np.float32)
     if min(height, width) >= SMALLEST:
-        back, forth = _flow(*grays[::-1]), _flow(*grays)
+        back = _flow(*grays[::-1])
         by_flow = here + back
         flow_difference = _difference(before, after, by_flow)
         own = _own_motion(difference - flow_difference)
-        x, y = cv2.split(back + move(forth, by_flow))
-        returns = np.clip(2 - cv2.magnitude(x, y) / ASTRAY, 0, 1)
-        inside = np.where(own, returns, inside)
-        difference = np.where(own, flow_difference, difference)
-        origin = np.where(own[..., None], by_flow, origin)
+        if own.any():
+            x, y = cv2.split(back + move(_flow(*grays), by_flow))
+            returns = np.clip(2 - cv2.magnitude(x, y) / ASTRAY, 0, 1)
+            inside = np.where(own, returns, inside)
+            difference = np.where(own, flow_difference, difference)
+            origin = np.where(own[..., None], by_flow, origin)
     x, y = cv2.split(origin)
     inside = inside * ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1))
     found = inside * np.clip((OTHER - difference) / (OTHER - SAME), 0, 1)
@@ -69,7 +71,7 @@ def find_motion(before: Bytes, after: Bytes) -> Motion | None:
 
 
 def move(picture: np.ndarray, origin: Map) -> np.ndarray:
-    """A picture, float32 (h, w) or (h, w, c), with each pixel taken from `origin`, interpolated."""
+    """A picture (h, w) or (h, w, c) of any dtype with each pixel taken from `origin`, interpolated."""
     return cv2.remap(picture, origin, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
 
 
@@ -113,11 +115,14 @@ def _own_motion(better: Float[np.ndarray, "h w"]) -> np.ndarray:
 
 def _difference(before: Bytes, after: Bytes, origin: Map) -> Float[np.ndarray, "h w"]:
     """Mean difference over colors, in [0, 1], and neighbors, once the motion is undone."""
-    difference = cv2.absdiff(after.astype(np.float32), move(before.astype(np.float32), origin))
+    difference = cv2.absdiff(after, move(before, origin)).astype(np.float32)
     mean = cv2.transform(difference, np.full((1, 3), 1 / (3 * 255), np.float32))
     return cv2.blur(mean, (WINDOW, WINDOW))
 
 
+@lru_cache(maxsize=1)
 def _positions(height: int, width: int) -> Map:
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-    return cv2.merge([x, y])
+    positions = cv2.merge([x, y])
+    positions.flags.writeable = False
+    return positions

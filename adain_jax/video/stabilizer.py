@@ -29,7 +29,7 @@ from adain_jax.style import Style
 from adain_jax.video.motion import Motion, find_motion, move
 
 SMOOTHING = 0.5  # time constant of the moving average of statistics, in seconds
-MEASURED = 0.15  # seconds from one measurement of statistics to the next
+MEASURED = 0.25  # seconds from one measurement of statistics to the next
 FADING = 0.5  # seconds in which a new result replaces the former one
 GRID = 8  # pixels per feature at the networks' coarsest scale
 DETAIL = (3, 15)  # pixels; strokes are details finer than the first, and those up to the second
