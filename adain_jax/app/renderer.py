@@ -38,7 +38,7 @@ class SharedState:
 
     limiter: Limiter = field(default_factory=lambda: Limiter(slots=1, waiting=40))
     results: ResultCache = field(default_factory=lambda: ResultCache(64 << 20))
-    contents: ContentCache = field(default_factory=lambda: ContentCache(128 << 20))
+    contents: ContentCache = field(default_factory=lambda: ContentCache(64 << 20))
     used: threading.Event = field(default_factory=threading.Event)
     ready: threading.Event = field(default_factory=threading.Event)
 
