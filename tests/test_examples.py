@@ -8,15 +8,15 @@ import shutil
 import sys
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
 
 from adain_jax import Stylizer
 from adain_jax.images import encode_picture, find_pictures, load_image, read_picture, read_pixels
 
+httpx = pytest.importorskip("httpx")  # of the server in examples/, as is uvicorn
+uvicorn = pytest.importorskip("uvicorn")
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 

@@ -5,8 +5,6 @@ import sys
 import jax
 import jaxtyping
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 from conftest import random_layers
 
@@ -14,6 +12,9 @@ from adain_jax import Stylizer, weights
 from adain_jax.export import export
 from adain_jax.export.__main__ import main
 from adain_jax.style import statistics
+
+onnx = pytest.importorskip("onnx", reason="the extra export is not installed")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 # Height and width of a content and of a style, and the strength: first the sizes with special cases.
 CASES = [
