@@ -59,13 +59,18 @@ def parse_one_of(
         ]
         for name, options in commands.items()
     )
-    named = [program, *(name for name in arguments[:1] if name in commands)]
-    return _parse(Union[kinds], " ".join(named), arguments or ["--help"], about)  # noqa: UP007
+    named = " ".join([program, *(name for name in arguments[:1] if name in commands)])
+    return _parse(Union[kinds], program, arguments or ["--help"], about, named)  # noqa: UP007
 
 
 def _parse(
-    options: Any, program: str, arguments: list[str] | None, about: str | None = None
+    options: Any,
+    program: str,
+    arguments: list[str] | None,
+    about: str | None = None,
+    named: str | None = None,
 ) -> Any:
+    """The options; errors point to the help of what is `named`, by default the program."""
     if sys.stdout is sys.__stdout__ and sys.stderr is sys.__stderr__:  # not where tests listen
         sys.stdout, sys.stderr = (
             _without_broken_pipes(sys.stdout),
@@ -76,7 +81,7 @@ def _parse(
         with redirect_stderr(said):
             return tyro.cli(
                 options,
-                prog=program if about is None else program.split()[0],
+                prog=program,
                 description=about,
                 args=arguments,
                 config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
@@ -84,7 +89,9 @@ def _parse(
     except SystemExit as ended:
         if ended.code != 2:
             raise
-        print(f"error: {in_one_line(said.getvalue())}; see {program} --help", file=sys.stderr)
+        print(
+            f"error: {in_one_line(said.getvalue())}; see {named or program} --help", file=sys.stderr
+        )
         raise
 
 
