@@ -8,19 +8,17 @@ from adain_jax.color import coral, keep_chroma
 from adain_jax.images import Picture, read_mask
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.reproduce.figures import draw_curves, panels
-from adain_jax.reproduce.lab import Experiment, Lab, Outcome
+from adain_jax.reproduce.lab import SHOWN_CONTENTS, SHOWN_STYLES, Experiment, Lab, Outcome
 from adain_jax.style import mix
 
 ALPHAS = (0.0, 0.25, 0.5, 0.75, 1.0)
-CONTENTS = ("astronaut", "cat", "coffee", "rocket")
-STYLES = ("mosaic", "waves", "woodcut", "watercolour")
 GRID = 5
 
 
 def run(lab: Lab) -> Outcome:
     """Paints the project's own examples with the network that ships."""
     stylizer = Stylizer.load()
-    contents, paintings = lab.example("content", CONTENTS), lab.example("style", STYLES)
+    contents, paintings = lab.example("content", SHOWN_CONTENTS), lab.example("style", SHOWN_STYLES)
     strength, strength_figures = _strength(lab, stylizer, contents, paintings)
     corners, corner_figure = _interpolation(lab, stylizer, contents[1], paintings)
     places, place_figure = _places(lab, stylizer, contents[3], paintings)
@@ -124,7 +122,7 @@ def _places(
         for key in ("own", "other")
     }
     cells = {(0, i): picture for i, picture in enumerate([content, *whole, together])}
-    columns = ["content", STYLES[1], STYLES[2], "sky and ground"]
+    columns = ["content", SHOWN_STYLES[1], SHOWN_STYLES[2], "sky and ground"]
     return distance, (
         lab.sheet(cells, [""], columns, "-places"),
         "A style for each place (figure 9)",

@@ -22,10 +22,9 @@ def run(lab: Lab) -> Outcome:
         lab, {"moments": {}, "gram": {"style_statistic": "gram", "style_weight": weight}}
     )
     numbers: dict[str, dict[str, list[float]]] = {}
-    painted = {
-        name: [lab.stylizer(one)(contents, styles) for one in own] for name, own in runs.items()
-    }
-    for name, results in painted.items():
+    stylizers = {name: [lab.stylizer(one) for one in own] for name, own in runs.items()}
+    for name, own in stylizers.items():
+        results = [one(contents, styles) for one in own]
         by = {
             other: [lab.losses(contents, styles, one, statistic=other) for one in results]
             for other in STATISTICS
@@ -58,7 +57,7 @@ def run(lab: Lab) -> Outcome:
         {**numbers, "weight of the Gram loss": weight},
         [
             draw_losses(lab, runs),
-            sheet_of(lab, {name: lab.stylizer(own[0]) for name, own in runs.items()}),
+            sheet_of(lab, {name: own[0] for name, own in stylizers.items()}),
         ],
     )
 

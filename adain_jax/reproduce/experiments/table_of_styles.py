@@ -7,6 +7,7 @@ import numpy as np
 from adain_jax.data.sources import open_source
 from adain_jax.evaluation import read_pairs
 from adain_jax.images import Picture
+from adain_jax.inference.stylizer import Stylizer
 from adain_jax.reproduce.figures import panels
 from adain_jax.reproduce.lab import Experiment, Lab, Outcome
 from adain_jax.reproduce.verdicts import spread
@@ -32,8 +33,9 @@ def run(lab: Lab) -> Outcome:
     paintings = _paintings(folder, lab.scale.crop)
     own_is_best, ratios = [], []
     matrices = []
-    for one in runs:
-        painted = _paint(lab, one, content)
+    stylizers = [lab.stylizer(one) for one in runs]
+    for one in stylizers:
+        painted = _paint(one, content)
         matrix = np.array(
             [
                 lab.losses(
@@ -60,8 +62,8 @@ def run(lab: Lab) -> Outcome:
         [["one network", str(best), str(ratio)]],
         {"own row is best, %": own_is_best, "Ls of the own row, of others'": ratios},
         [
-            _sheet(lab, _paint(lab, runs[0], shown)),
-            _blends(lab, runs[0], shown),
+            _sheet(lab, _paint(stylizers[0], shown)),
+            _blends(lab, stylizers[0], shown),
             _matrix(lab, np.mean(matrices, 0)),
         ],
     )
@@ -72,9 +74,8 @@ def _paintings(folder: Path, side: int) -> np.ndarray:
     return np.stack([one for one, _ in read_pairs(source, source, side)])
 
 
-def _paint(lab: Lab, run: Path, content: np.ndarray) -> np.ndarray:
+def _paint(stylizer: Stylizer, content: np.ndarray) -> np.ndarray:
     """The content by each row of the table."""
-    stylizer = lab.stylizer(run)
     return np.stack([stylizer(content, style) for style in stylizer.styles.values()])
 
 
@@ -87,8 +88,7 @@ def _sheet(lab: Lab, painted: np.ndarray) -> tuple[str, str]:
     return name, "The same photograph by every row of the table"
 
 
-def _blends(lab: Lab, run: Path, content: np.ndarray) -> tuple[str, str]:
-    stylizer = lab.stylizer(run)
+def _blends(lab: Lab, stylizer: Stylizer, content: np.ndarray) -> tuple[str, str]:
     first, second = list(stylizer.styles.values())[:2]
     cells = {
         (0, i): stylizer(content, mix([first, second], [1 - share, share]))
