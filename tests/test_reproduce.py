@@ -25,11 +25,13 @@ rng = np.random.default_rng(0)
 
 
 def test_a_difference_counts_only_beyond_three_standard_errors():
-    # Deviations 0.1 of three seeds each: the standard error of the difference is 0.0816.
-    a, near, far = [1.0, 1.1, 0.9], [1.2, 1.3, 1.1], [1.3, 1.4, 1.2]
+    # The differences deviate by 0.1 over three seeds: their mean's standard error is 0.058.
+    a, near, far = [1.0, 1.0, 1.0], [1.1, 1.2, 1.0], [1.3, 1.4, 1.2]
     assert (compare(a, near), compare(a, far), compare(far, a)) == (0, -1, 1)
-    assert lower(a, far) == "23 % lower (1.0 ± 0.1 against 1.3 ± 0.1)"
+    assert lower(a, far) == "23 % lower (1 against 1.3 ± 0.1)"
     assert lower(a, near).startswith("not different beyond the seeds")
+    # What a seed does to both is no noise of their difference.
+    assert compare([1.0, 2.0, 3.0], [1.1, 2.12, 3.11]) == -1
     assert compare([1.0], [2.0]) == 0  # one seed tells nothing
     assert math.isnan(spread([1.0]).std)
 

@@ -1,12 +1,11 @@
 """Variants of the decoder side by side: their runs, curves, pictures and numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adain_jax.inference.stylizer import Stylizer
 from adain_jax.reproduce.figures import draw_curves, panels
 from adain_jax.reproduce.lab import Lab
 from adain_jax.reproduce.verdicts import spread
@@ -17,6 +16,8 @@ LABELS = {
     "Ls": "style loss Ls (squared difference)",
 }
 
+Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""From contents and styles to results, all float32 (n, h, w, 3)."""
 Variants = Mapping[str, Mapping[str, Any]]
 """The options of training of each variant, by its name in the figure."""
 
@@ -65,10 +66,10 @@ def table(
     return ["", *keys], rows
 
 
-def sheet_of(lab: Lab, stylizers: Mapping[str, Stylizer]) -> tuple[str, str]:
+def sheet_of(lab: Lab, painters: Mapping[str, Painter]) -> tuple[str, str]:
     """Examples, and what each variant makes of them; returns the file and the caption."""
     contents, styles = lab.shown
-    painted = {name: one(contents, styles) for name, one in stylizers.items()}
+    painted = {name: paint(contents, styles) for name, paint in painters.items()}
     columns = {"content": contents, "style": styles, **painted}
     cells = {(i, j): one[i] for j, one in enumerate(columns.values()) for i in range(len(contents))}
     return lab.sheet(cells, [""] * len(contents), list(columns)), "Examples, by the first seed"

@@ -10,6 +10,7 @@ from adain_jax.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 STYLE: Any = {
@@ -19,7 +20,6 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "0.9",
-    "legend.frameon": False,
     "savefig.dpi": 120,
 }
 # Each lighter than the one before, with a line and a mark of its own.
@@ -59,19 +59,38 @@ def draw_curves(
             x, rows.mean(0), deviation, label=name, markersize=3, linewidth=1.2, capsize=2, **look
         )
     if log:
-        from matplotlib.ticker import LogFormatter
-
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(LogFormatter(labelOnlyBase=False))
-        axis.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(1, 0.4)))
+        label_plainly(axis.yaxis)
     axis.set_xlabel(xlabel)
     axis.set_ylabel(ylabel)
-    axis.legend()
+
+
+def label_plainly(axis: "Axis") -> None:
+    """Labels a logarithmic axis with numbers such as 0.2, 1 and 50, not with powers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def add_legend(figure: "Figure") -> None:
+    """One legend for all panels, below them, where it hides nothing."""
+    handles = {
+        label: handle
+        for axis in figure.axes
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+    }
+    if len(handles) > 1:
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False
+        )
 
 
 def save_figure(figure: "Figure", path: Path) -> None:
-    """Writes a figure, whole or not at all."""
+    """Writes a figure with its legend, whole or not at all."""
     from matplotlib import rc_context
 
     with rc_context(STYLE), atomic_path(path) as temporary:
+        add_legend(figure)
         figure.savefig(temporary)

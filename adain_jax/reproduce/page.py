@@ -22,11 +22,11 @@ on where it was stopped, and does not repeat what is done: delete a result to ru
 `python -m adain_jax.reproduce` is the same.
 
 At laptop scale pictures are small and networks far from trained: what shows is how training *begins*.
-Numbers are means ± standard deviations over seeds. A difference counts if it is more than
-{STANDARD_ERRORS:g} standard errors of the difference of the means; what does not count is called not
-different, and a claim that hangs on it too small to tell. Losses are averages over channels: Lc the
-squared difference of relu4_1 to AdaIN's output (eq. 12), Ls that of means and standard deviations
-(eq. 13). Pairs to measure on were not trained on.
+Numbers are means ± standard deviations over seeds. Runs of one seed see the same batches, so variants
+are compared seed by seed: a difference counts if its mean is more than {STANDARD_ERRORS:g} of its
+standard errors; what does not count is called not different, and a claim that hangs on it too small to
+tell. Losses are averages over channels: Lc the squared difference of relu4_1 to AdaIN's output
+(eq. 12), Ls that of means and standard deviations (eq. 13). Pairs to measure on were not trained on.
 """
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 STANDARD_ERRORS = 3.0
-"""A difference of means counts if it is more than so many of its standard errors."""
+"""A mean difference counts if it is more than so many of its standard errors."""
 
 TOO_SMALL = "too small to tell"
 
@@ -33,19 +33,17 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(mean, math.sqrt(sum((x - mean) ** 2 for x in values) / (n - 1)), n)
 
 
-def standard_error(a: Sequence[float], b: Sequence[float]) -> float:
-    """Of the difference of two means, each of a few seeds (Welch); not a number of one seed."""
-    of = (spread(a), spread(b))
-    return math.sqrt(sum(one.std**2 / one.seeds for one in of))
-
-
 def compare(a: Sequence[float], b: Sequence[float]) -> int:
-    """-1 where a is lower than b, 1 where it is higher, 0 where the seeds are too few to tell."""
-    difference = spread(a).mean - spread(b).mean
-    error = standard_error(a, b)
-    if math.isnan(error) or abs(difference) <= STANDARD_ERRORS * error:
+    """-1 where a is lower than b, 1 where it is higher, 0 where the seeds are too few to tell.
+
+    Values are compared seed by seed: runs of one seed see the same batches, so that what a batch does
+    to both is no noise of their difference.
+    """
+    difference = spread([own - other for own, other in zip(a, b, strict=True)])
+    error = difference.std / math.sqrt(difference.seeds)
+    if math.isnan(error) or abs(difference.mean) <= STANDARD_ERRORS * error:
         return 0
-    return -1 if difference < 0 else 1
+    return -1 if difference.mean < 0 else 1
 
 
 def lower(a: Sequence[float], b: Sequence[float]) -> str:

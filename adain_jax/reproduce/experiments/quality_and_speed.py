@@ -15,7 +15,7 @@ from adain_jax.data.sources import open_source
 from adain_jax.evaluation import read_pairs
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.progress import track
-from adain_jax.reproduce.figures import LOOKS, draw_curves, panels
+from adain_jax.reproduce.figures import LOOKS, draw_curves, label_plainly, panels
 from adain_jax.reproduce.lab import Experiment, Lab, Outcome
 
 REPEATS = 3
@@ -176,9 +176,9 @@ def _histograms(lab: Lab, losses: Mapping[str, Mapping[str, list[float]]]) -> tu
                 linestyle=look["linestyle"],
             )
         axis.set_xscale("log")
+        label_plainly(axis.xaxis)
         axis.set_xlabel(f"{key} (squared difference)")
         axis.set_ylabel("number of pairs")
-        axis.legend()
     number = len(losses["content"]["Ls"])
     return lab.figure(figure), f"Losses of {number} pairs that were not trained on (figure 4)"
 
@@ -205,9 +205,9 @@ def _tradeoff(
             place = own[side], means[name.split(",")[0]][key]
             axis.plot(*place, look["marker"], color=look["color"], label=name)
         axis.set_xscale("log")
+        label_plainly(axis.xaxis)
         axis.set_xlabel(f"time per picture of {side} px (s)")
         axis.set_ylabel(f"{key} (squared difference)")
-    figure.axes[0].legend(fontsize=7)
     return lab.figure(figure, "-tradeoff"), (
         "Speed against losses; those of bfloat16 and ONNX Runtime are taken from float32, which they "
         "equal to rounding"
