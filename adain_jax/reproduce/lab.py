@@ -155,14 +155,16 @@ class Lab:
         contents, styles = zip(*read_pairs(content, style, self.scale.crop), strict=True)
         return np.stack(contents), np.stack(styles)
 
-    def crops(self, source: str, number: int) -> np.ndarray:
-        """Central squares of the first pictures of a source, float32 (n, crop, crop, 3) in [0, 1]."""
-        opened = open_source(source)
-        number = min(number, len(opened))
-        folder = open_source(str(self.small(source, number, self.scale.crop, "crops")))
-        return np.stack(
-            [one for one, _ in islice(read_pairs(folder, folder, self.scale.crop), number)]
-        )
+    def crops(self, source: str, number: int, side: int | None = None) -> np.ndarray:
+        """Central squares of the first pictures of a source, float32 (n, side, side, 3) in [0, 1].
+
+        The pictures are made so small that the squares hold all of their shorter side, by default
+        that of the training pictures.
+        """
+        side = side or self.scale.crop
+        number = min(number, len(open_source(source)))
+        folder = open_source(str(self.small(source, number, side, "crops")))
+        return np.stack([one for one, _ in islice(read_pairs(folder, folder, side), number)])
 
     def example(self, kind: str, names: Sequence[str], side: int | None = None) -> list[Picture]:
         """The project's own pictures of these names, as squares, by default of the figures' size."""

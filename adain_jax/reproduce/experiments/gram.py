@@ -88,7 +88,9 @@ def run(lab: Lab) -> Outcome:
         for by in STATISTICS
     }
     weights = {by: STYLE_WEIGHT * own["moments"] / own[by] for by in STATISTICS}
-    curves: dict[str, dict[str, Curve]] = {by: {} for by in STATISTICS}
+    curves: dict[str, dict[str, tuple[list[int], list[list[float]]]]] = {
+        by: {} for by in STATISTICS
+    }
     numbers: dict[str, dict[str, list[float]]] = {name: {} for name in STATISTICS}
     tasks = [(name, seed) for name in STATISTICS for seed in lab.seeds]
     for name, seed in track("optimizing", tasks, len(tasks)):
@@ -127,7 +129,9 @@ def run(lab: Lab) -> Outcome:
     )
 
 
-def _last(lab: Lab, name: str, weight: float, contents: Array, styles: Array) -> np.ndarray:
+def _last(
+    lab: Lab, name: str, weight: float, contents: np.ndarray, styles: np.ndarray
+) -> np.ndarray:
     found = optimize(lab, name, weight, contents, styles)
     return found[max(found)]
 
