@@ -27,6 +27,7 @@ from adain_jax.style import Style, adain, mix, statistics
 RATE = 0.03
 """Learning rate of Adam for the table, whose values are about 1."""
 PHOTOGRAPHS = 64
+"""Contents to train on."""
 BLENDS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
