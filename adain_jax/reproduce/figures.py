@@ -20,6 +20,7 @@ STYLE: Any = {
     "axes.spines.right": False,
     "axes.grid": True,
     "grid.color": "0.9",
+    "legend.frameon": False,
     "savefig.dpi": 120,
 }
 # Each lighter than the one before, with a line and a mark of its own.
@@ -82,9 +83,7 @@ def add_legend(figure: "Figure") -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
     }
     if len(handles) > 1:
-        figure.legend(
-            handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False
-        )
+        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3)
 
 
 def save_figure(figure: "Figure", path: Path) -> None:

@@ -24,7 +24,7 @@ from adain_jax.images.contact_sheet import contact_sheet
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.losses import adain_losses
 from adain_jax.nn import bind
-from adain_jax.nn.vgg19 import VGG19Encoder
+from adain_jax.nn.vgg19 import Taps, VGG19Encoder
 from adain_jax.reproduce.figures import Curve, save_figure
 from adain_jax.reproduce.scales import Scale
 from adain_jax.training.config import Config
@@ -256,15 +256,19 @@ class Lab:
     ) -> dict[str, list[float]]:
         """Lc and Ls of pictures (n, h, w, 3), of each; averaged over channels, always by VGG19."""
         measure = partial(_losses, statistic)
-        params = self._encoder_params
         rows = [
-            measure(params, *(x[i : i + 1] for x in (contents, styles, results)))
+            measure(self.encoder_params, *(x[i : i + 1] for x in (contents, styles, results)))
             for i in range(len(results))
         ]
         return {name: [float(row[name]) for row in rows] for name in ("Lc", "Ls")}
 
+    def encode(self, pictures: np.ndarray) -> Taps:
+        """VGG19's features of pictures (n, h, w, 3)."""
+        return _encode(self.encoder_params, pictures)
+
     @cached_property
-    def _encoder_params(self) -> Any:
+    def encoder_params(self) -> Any:
+        """`encoder_layers`, in the device's memory."""
         return jax.device_put(self.encoder_layers)
 
     # --- Figures ---
@@ -287,6 +291,11 @@ class Lab:
         cell = min(128, self.scale.picture)
         save_picture(contact_sheet(cells, rows, columns, cell=cell), self.output / name, quality=85)
         return name
+
+
+@jax.jit
+def _encode(params: Any, pictures: Any) -> Taps:
+    return bind(VGG19Encoder, params)(pictures)
 
 
 @partial(jax.jit, static_argnums=0)

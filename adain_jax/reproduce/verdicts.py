@@ -17,6 +17,11 @@ class Spread(NamedTuple):
     std: float
     seeds: int
 
+    @property
+    def standard_error(self) -> float:
+        """Of the mean; not a number of one seed."""
+        return self.std / math.sqrt(self.seeds)
+
     def __str__(self) -> str:
         if not self.std > 0:
             return f"{self.mean:.3g}"
@@ -40,7 +45,7 @@ def compare(a: Sequence[float], b: Sequence[float]) -> int:
     to both is no noise of their difference.
     """
     difference = spread([own - other for own, other in zip(a, b, strict=True)])
-    error = difference.std / math.sqrt(difference.seeds)
+    error = difference.standard_error
     if math.isnan(error) or abs(difference.mean) <= STANDARD_ERRORS * error:
         return 0
     return -1 if difference.mean < 0 else 1

@@ -114,13 +114,12 @@ def train(
     network = NETWORKS[norm](rngs=nnx.Rngs(seed))
     params, running = variables(network, nnx.Param), variables(network, nnx.BatchStat)
     state = params, optax.adam(lab.scale.learning_rate).init(params)
-    encoder = jax.device_put(lab.encoder_layers)
     rng = np.random.default_rng(seed)
     losses = []
     for _ in range(lab.scale.steps):
         batch = pictures[rng.choice(len(pictures), min(lab.scale.batch, len(pictures)), False)]
         state, loss = train_step(
-            norm, lab.scale.learning_rate, state, running, encoder, batch, style
+            norm, lab.scale.learning_rate, state, running, lab.encoder_params, batch, style
         )
         losses.append(loss)
     lab.steps += lab.scale.steps

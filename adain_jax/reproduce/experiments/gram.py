@@ -64,15 +64,13 @@ def optimize(
     seed: int = 0,
 ) -> dict[int, Float[np.ndarray, "n h w 3"]]:
     """The pictures that a style loss asks for, found without any decoder, by the step."""
-    params = jax.device_put(lab.encoder_layers)
-    encode = jax.jit(lambda params, pictures: bind(VGG19Encoder, params)(pictures))
-    target = encode(params, contents).relu4_1, encode(params, styles)
+    target = lab.encode(contents).relu4_1, lab.encode(styles)
     noise = np.random.default_rng(seed).standard_normal(contents.shape, np.float32)
     pictures = jnp.clip(contents + NOISE * noise, 0, 1)
     state = pictures, optax.adam(RATE).init(pictures)
     found = {0: np.asarray(pictures)}
     for step in range(1, lab.scale.steps + 1):
-        state = _step(statistic, weight, state, params, *target)
+        state = _step(statistic, weight, state, lab.encoder_params, *target)
         if step % max(1, lab.scale.steps // lab.scale.points) == 0:
             found[step] = np.asarray(state[0])
     lab.steps += lab.scale.steps
@@ -97,14 +95,12 @@ def run(lab: Lab) -> Outcome:
         began = clock()
         found = optimize(lab, name, weights[name], contents, styles, seed)
         seconds = clock() - began
-        last = lab.losses(contents, styles, found[max(found)])
-        measured = {"Lc": float(np.mean(last["Lc"]))}
+        measured: dict[str, float] = {}
         for by in STATISTICS:
-            shares = [
-                float(np.mean(lab.losses(contents, styles, one, statistic=by)["Ls"])) / own[by]
-                for one in found.values()
-            ]
+            losses = [lab.losses(contents, styles, one, statistic=by) for one in found.values()]
+            shares = [float(np.mean(one["Ls"])) / own[by] for one in losses]
             curves[by].setdefault(name, (list(found), []))[1].append(shares)
+            measured["Lc"] = float(np.mean(losses[-1]["Lc"]))  # the same by both
             measured[f"share of Ls by {by}"] = shares[-1]
         for key, value in (measured | {"seconds": seconds}).items():
             numbers[name].setdefault(key, []).append(value)

@@ -9,7 +9,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from adain_jax import weights
 from adain_jax.data.sources import open_source
 from adain_jax.evaluation import read_pairs
 from adain_jax.images import Picture
@@ -54,16 +53,13 @@ def _step(
     return optax.apply_updates(rows, updates), moments
 
 
-def learn(lab: Lab, paintings: Float[np.ndarray, "k h w 3"], seed: int) -> Style:
+def learn(lab: Lab, decoder: Any, paintings: Float[np.ndarray, "k h w 3"], seed: int) -> Style:
     """The table: a shift and a scale for each painting, float32 (k, 512) (equation 7).
 
     All rows begin alike, as the photographs' own mean statistics.
     """
-    encoder = jax.device_put(lab.encoder_layers)
-    decoder = jax.device_put(weights.read(weights.default_path("vgg19-decoder"), "vgg19-decoder"))
-    encode = jax.jit(lambda params, pictures: bind(VGG19Encoder, params)(pictures))
-    contents = encode(encoder, lab.crops(lab.content, PHOTOGRAPHS)).relu4_1
-    styles = tuple(statistics(tap) for tap in encode(encoder, paintings))
+    contents = lab.encode(lab.crops(lab.content, PHOTOGRAPHS)).relu4_1
+    styles = tuple(statistics(tap) for tap in lab.encode(paintings))
     number = len(paintings)
     rows = jax.tree.map(lambda x: jnp.tile(x.mean(0), (number, 1)), statistics(contents))
     state = rows, optax.adam(RATE).init(rows)
@@ -75,7 +71,7 @@ def learn(lab: Lab, paintings: Float[np.ndarray, "k h w 3"], seed: int) -> Style
         index = order[step % (number // size) * size :][:size]
         content = contents[rng.choice(len(contents), size)]
         own = tuple(style[index] for style in styles)
-        state = _step(state, encoder, decoder, index, content, own)
+        state = _step(state, lab.encoder_params, decoder, index, content, own)
     lab.steps += lab.scale.table_steps
     return jax.device_get(state[0])
 
@@ -88,7 +84,7 @@ def run(lab: Lab) -> Outcome:
     own_is_best, ratios = [], []
     matrices = []
     stylizer = Stylizer.load("vgg19", encoder=lab.encoder)
-    tables = [learn(lab, paintings, seed) for seed in lab.seeds]
+    tables = [learn(lab, stylizer.params["decoder"], paintings, seed) for seed in lab.seeds]
     for rows in tables:
         painted = _paint(stylizer, rows, content)
         matrix = np.array(
@@ -107,7 +103,7 @@ def run(lab: Lab) -> Outcome:
         ratios.append(float(np.mean(matrix.diagonal() / others)))
     chance = 100 / len(paintings)
     best, ratio = spread(own_is_best), spread(ratios)
-    beyond = STANDARD_ERRORS * np.nan_to_num(best.std) / best.seeds**0.5
+    beyond = STANDARD_ERRORS * np.nan_to_num(best.standard_error)
     holds = best.mean - beyond > max(50, chance)
     told = best.mean - beyond > chance
     word = "Holds" if holds else "Holds in part" if told else "Too small to tell"
