@@ -30,7 +30,13 @@ from adain_jax.training.pictures_on_device import NumberedBatches, crop_windows,
 from adain_jax.training.recipe import RecipeError, read_recipe
 from adain_jax.training.run_dir import Metrics, RunError, agree, plot, read_metrics
 from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
-from adain_jax.training.style_augmentation import augment_styles, window_side
+from adain_jax.training.style_augmentation import (
+    AXES,
+    PALETTE_MEAN,
+    augment_styles,
+    other_palette,
+    vivid,
+)
 
 pytestmark = pytest.mark.usefixtures("programs_of_training")
 
@@ -451,22 +457,41 @@ def test_dispatches_end_where_something_is_to_be_done():
 # Augmented styles
 
 
-def test_augmented_styles_are_pictures_unlike_each_other():
-    yy, xx = np.mgrid[:32, :32] / 31
-    windows = np.broadcast_to(np.stack([yy, xx, yy * xx], -1), (64, 32, 32, 3)).astype(np.float32)
+def test_half_of_the_styles_keep_their_colors_and_all_stay_pictures():
+    styles = np.random.default_rng(0).random((64, 16, 16, 3), np.float32)
     keys = jax.random.split(jax.random.key(0), 64)
-    augmented = np.asarray(augment_styles(keys, windows, 16))
-    assert augmented.shape == (64, 16, 16, 3)
+    augmented = np.asarray(augment_styles(keys, styles))
     assert augmented.min() >= 0
     assert augmented.max() <= 1
-    np.testing.assert_array_equal(augmented, augment_styles(keys, windows, 16))
-    means = augmented.mean((1, 2))
-    assert np.ptp(means, axis=0).min() > 0.3  # colors change
-    spread = np.abs(np.diff(augmented, axis=2)).mean((1, 2, 3))
-    assert spread.max() > 2.5 * spread[spread > 1e-4].min()  # and so does the scale
-    assert window_side(configure(crop=16, resize=40, augment_styles=True)) == 32
-    assert window_side(configure(crop=32, resize=40, augment_styles=True)) == 40
-    assert window_side(configure(crop=32, resize=40)) == 32
+    np.testing.assert_array_equal(augmented, augment_styles(keys, styles))
+    assert 20 < (augmented == styles).all((1, 2, 3)).sum() < 44
+    assert np.ptp(augmented.mean((1, 2)), axis=0).min() > 0.2
+
+
+def test_palettes_are_drawn_as_paintings_have_them():
+    """Of a picture that fits every palette, the average of the results has the average palette."""
+    picture = 0.5 + 0.02 * np.random.default_rng(0).standard_normal((24, 24, 3)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), 500)
+    changed = np.asarray(jax.vmap(other_palette, (0, None))(keys, picture), np.float64)
+    means = np.einsum("nhwc,ac->na", changed, AXES) / 24**2
+    before = picture.mean((0, 1)) @ AXES.T
+    # On average, three quarters of the way.
+    np.testing.assert_allclose(means.mean(0), before / 4 + PALETTE_MEAN[:3] * 3 / 4, atol=0.03)
+    # The picture is still the same one: light stays light.
+    light = np.corrcoef(picture.mean(-1).ravel(), changed.mean(-1).reshape(500, -1))[0, 1:]
+    assert light.min() > 0.95
+
+
+def test_vivid_colors_have_other_hues_and_more_saturation():
+    picture = 0.5 + 0.05 * np.random.default_rng(0).standard_normal((24, 24, 3)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(0), 200)
+    changed = np.asarray(jax.vmap(vivid, (0, None))(keys, picture))
+    gained = (changed @ AXES[1:].T).std((1, 2, 3)) / (picture @ AXES[1:].T).std()
+    assert gained.min() > 0.5
+    assert 1.5 < np.median(gained) < 3.5
+    one_hue = np.full((1, 1, 3), [0.6, 0.5, 0.5], np.float32)
+    turned = np.asarray(jax.vmap(vivid, (0, None))(keys, one_hue))[:, 0, 0]
+    assert set(turned.argmax(-1)) == {0, 1, 2}
 
 
 # Recipes

@@ -47,8 +47,7 @@ class Batches(Iterator[Batch]):
         content, style: the two sources; the shorter side of their pictures is at least that of
             their crops.
         batch_size: pairs per batch in this process.
-        crop: side of the random content crops, in pixels.
-        style_crop: side of the random style crops, in pixels; `crop` by default.
+        crop: side of the random crops, in pixels.
         seed: seed of the orders, crops and flips.
         flip: mirror each picture left to right with probability 1/2.
         process_index, process_count: the index of this process, and the number of processes.
@@ -64,21 +63,18 @@ class Batches(Iterator[Batch]):
         *,
         batch_size: int,
         crop: int,
-        style_crop: int | None = None,
         seed: int,
         flip: bool = False,
         process_index: int = 0,
         process_count: int = 1,
     ):
-        style_crop = style_crop or crop
-        for what, pictures, side in (("content", content, crop), ("style", style, style_crop)):
-            if side > pictures.size:
-                raise DataError(
-                    f"a {what} crop of {side} pixels needs pictures whose shorter side is as long, "
-                    f"not {pictures.size}"
-                )
+        smaller = min(content.size, style.size)
+        if crop > smaller:
+            raise DataError(
+                f"a crop of {crop} pixels needs pictures whose shorter side is as long, not {smaller}"
+            )
 
-        def stream(pictures: Pictures, which: int, crop: int) -> Any:
+        def stream(pictures: Pictures, which: int) -> Any:
             own_seed = int(np.random.SeedSequence([seed, which]).generate_state(1)[0])
             dataset = grain.MapDataset.source(_Numbered(pictures)).seed(own_seed).shuffle().repeat()
             dataset = dataset.random_map(_random_crop(crop, flip))
@@ -88,7 +84,7 @@ class Batches(Iterator[Batch]):
             singles = dataset.to_iter_dataset(options)
             return iter(singles.batch(batch_size, drop_remainder=True, batch_fn=_stack))
 
-        self._streams = stream(content, 0, crop), stream(style, 1, style_crop)
+        self._streams = stream(content, 0), stream(style, 1)
         self._process = process_index, process_count
         self._batch_size = batch_size
         self._given = 0

@@ -55,7 +55,8 @@ class Config:
     flip: bool = False
     """Mirror half of the pictures at random."""
     augment_styles: bool = False
-    """Change styles at random before they are encoded: hue, channels, contrast, gamma, gray, scale."""
+    """Change the colors of styles at random before they are encoded: half of them get another
+    palette, a few vivid colors."""
     pictures: Literal["auto", "device", "stream"] = "auto"
     """Where pictures are kept. device: all are decoded once and cropped on the device; stream: they
     are read from files; auto: device on an accelerator with enough free memory, else stream."""

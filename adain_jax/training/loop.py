@@ -43,7 +43,6 @@ from adain_jax.training.run_dir import (
     recorded,
 )
 from adain_jax.training.step import Frozen, State, in_sequence, initial_state, make_train_step
-from adain_jax.training.style_augmentation import window_side
 from adain_jax.training.validation import Validation, describe
 from adain_jax.weights.architecture import style_names
 
@@ -122,7 +121,6 @@ def train(config: Config) -> None:
                 content,
                 style,
                 crop=config.crop,
-                style_crop=window_side(config),
                 flip=config.flip,
                 **_share_of_batches(config),
             )

@@ -25,7 +25,7 @@ from adain_jax.training.config import Config
 from adain_jax.training.models import Params, Trainee, bind_trainee, initial_variables, variables
 from adain_jax.training.optimizer import learning_rate, make_optimizer, style_weight
 from adain_jax.training.pictures_on_device import PicturesOnDevice, crop_windows
-from adain_jax.training.style_augmentation import augment_styles, window_side
+from adain_jax.training.style_augmentation import augment_styles
 
 Batch = Mapping[str, Array]
 Measurements = dict[str, Float[Array, ""]]
@@ -183,10 +183,10 @@ def load_pairs(config: Config, frozen: Frozen, batch: Batch) -> Pairs:
     )
     if frozen.content is not None and frozen.style is not None:
         content = crop_windows(frozen.content, content, content_keys, config.crop, config.flip)
-        style = crop_windows(frozen.style, style, style_keys, window_side(config), config.flip)
+        style = crop_windows(frozen.style, style, style_keys, config.crop, config.flip)
     content, style = to_float(content), to_float(style)
     if config.augment_styles:
-        style = augment_styles(augmentation_keys, style, config.crop)
+        style = augment_styles(augmentation_keys, style)
     return Pairs(content, style)
 
 
