@@ -1,6 +1,5 @@
 """Section 3.3: one network for 32 styles, by conditional instance normalization."""
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -9,8 +8,6 @@ import numpy as np
 import optax
 from jaxtyping import Array, Float, Int
 
-from adain_jax.data.sources import open_source
-from adain_jax.evaluation import read_pairs
 from adain_jax.images import Picture
 from adain_jax.inference.stylizer import Stylizer
 from adain_jax.losses import content_loss, style_losses
@@ -78,9 +75,8 @@ def learn(lab: Lab, decoder: Any, paintings: Float[np.ndarray, "k h w 3"], seed:
 
 def run(lab: Lab) -> Outcome:
     """Trains, paints one content in all styles, and asks which style each result is nearest to."""
-    folder = lab.small(lab.style, lab.scale.table, lab.scale.resize, "table")
     content, shown = lab.pairs[0][0], lab.shown[0][0]
-    paintings = _paintings(folder, lab.scale.crop)
+    paintings = lab.crops(lab.style, lab.scale.table)
     own_is_best, ratios = [], []
     matrices = []
     stylizer = Stylizer.load("vgg19", encoder=lab.encoder)
@@ -119,11 +115,6 @@ def run(lab: Lab) -> Outcome:
             _matrix(lab, np.mean(matrices, 0)),
         ],
     )
-
-
-def _paintings(folder: Path, side: int) -> np.ndarray:
-    source = open_source(str(folder))
-    return np.stack([one for one, _ in read_pairs(source, source, side)])
 
 
 def _paint(stylizer: Stylizer, rows: Style, content: np.ndarray) -> np.ndarray:
