@@ -59,6 +59,13 @@ def other_palette(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h
 
     After Reinhard et al. (2001), "Color Transfer between Images": mean and standard deviation along
     decorrelated axes become those of the palette, which is drawn from a normal distribution.
+
+    Args:
+        key: a random key, ().
+        picture: float32 in [0, 1].
+
+    Returns:
+        float32, in [0, 1].
     """
     palette_key, share_key = jax.random.split(key)
     drawn = jnp.asarray(PALETTE_MEAN + PALETTE_FACTOR @ jax.random.normal(palette_key, (6,)))
@@ -71,7 +78,10 @@ def other_palette(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h
 
 
 def vivid(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
-    """Turns the hues of a picture, and changes saturation (up to 3.3 times), contrast and gamma."""
+    """Turns the hues of a picture, and changes saturation (up to 3.3 times), contrast and gamma.
+
+    Args and result are those of `other_palette`.
+    """
     keys = jax.random.split(key, 4)
     angle = jax.random.uniform(keys[0], maxval=2 * jnp.pi)
     saturation = jnp.exp(jax.random.uniform(keys[1], maxval=1.2))
