@@ -114,28 +114,37 @@ def read_pairs(
 ) -> Iterator[tuple["Picture", "Picture"]]:
     """The pairs of two sources, as many as the shorter one has pictures.
 
-    Pictures are central squares, float32 (side, side, 3) in [0, 1]. They keep their resolution,
-    except that pictures smaller than the square are enlarged to it.
+    Pictures are central squares, see `central_square`.
 
     Raises:
         DataError: a source is empty.
         PictureError: a picture cannot be read.
     """
-    from adain_jax.data.sources import DataError, decode
-
-    def read(source: "Source", index: int) -> "Picture":
-        image = decode(source.read(index), size=0)
-        if min(image.size) < side:
-            image = decode(source.read(index), size=side)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-        return to_float(np.asarray(image))
+    from adain_jax.data.sources import DataError
 
     pairs = min(len(content), len(style))
     if not pairs:
         raise DataError("nothing to evaluate on")
     for i in range(pairs):
-        yield read(content, i), read(style, i)
+        yield central_square(content, i, side), central_square(style, i, side)
+
+
+def central_square(source: "Source", index: int, side: int) -> "Picture":
+    """The middle of a picture of a source, float32 (side, side, 3) in [0, 1].
+
+    It keeps its resolution, except that a picture smaller than the square is enlarged to it.
+
+    Raises:
+        PictureError: the picture cannot be read.
+    """
+    from adain_jax.data.sources import decode
+
+    image = decode(source.read(index), size=0)
+    if min(image.size) < side:
+        image = decode(source.read(index), size=side)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    image = image.crop((left, top, left + side, top + side))
+    return to_float(np.asarray(image))
 
 
 def mean(measured: Iterable[Mapping[str, Any]]) -> dict[str, float]:

@@ -19,13 +19,14 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from adain_jax import weights
-from adain_jax.images import find_pictures, read_picture
+from adain_jax.data.sources import open_source
+from adain_jax.evaluation import central_square
 from adain_jax.losses import adain_losses
 from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.progress import track
 from adain_jax.style import adain, statistics
-from adain_jax.training.style_augmentation import AXES, other_palette, vivid
+from adain_jax.training.style_augmentation import AXES, in_palette, other_palette, vivid
 
 DRAWN = Path(__file__).parent.parent / "examples" / "style"
 SIDE = 256
@@ -62,14 +63,8 @@ def main() -> None:
 
 def squares(folder: Path, count: int) -> Pictures:
     """Central squares of pictures that are evenly chosen from a folder."""
-    files = find_pictures(folder)
-    chosen = [files[i * len(files) // count] for i in range(count)]
-    found = []
-    for path in chosen:
-        picture = read_picture(path)
-        top, left = ((n - SIDE) // 2 for n in picture.shape[:2])
-        found.append(np.asarray(picture)[top : top + SIDE, left : left + SIDE])
-    return found
+    source = open_source(str(folder))
+    return [central_square(source, i * len(source) // count, SIDE) for i in range(count)]
 
 
 def changes(contents: Pictures, styles: Pictures) -> dict[str, tuple[Pictures, Pictures]]:
@@ -112,11 +107,9 @@ def zoomed(picture: Float[np.ndarray, "256 256 3"]) -> Float[np.ndarray, "256 25
 def in_palette_of(
     picture: Float[np.ndarray, "256 256 3"], other: Float[np.ndarray, "256 256 3"]
 ) -> Float[np.ndarray, "256 256 3"]:
-    """As `other_palette`, all the way to the colors of another picture."""
-    x, y = picture @ AXES.T, other @ AXES.T
-    gain = np.clip(y.std((0, 1)) / (x.std((0, 1)) + 1e-3), 0.4, 2.5)
-    moved = ((x - x.mean((0, 1))) * gain + y.mean((0, 1))) @ AXES
-    return np.clip(moved, 0, 1).astype(np.float32)
+    """A picture all the way in the colors of another."""
+    colors = other @ AXES.T
+    return np.asarray(in_palette(jnp.asarray(picture), colors.mean((0, 1)), colors.std((0, 1))))
 
 
 def losses(

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,7 +16,7 @@ import numpy as np
 
 from adain_jax import weights
 from adain_jax.data.sources import DataError, decode, open_source
-from adain_jax.evaluation import read_pairs
+from adain_jax.evaluation import central_square, read_pairs
 from adain_jax.files import write_atomically
 from adain_jax.images import Picture, find_pictures, read_picture, save_picture
 from adain_jax.images.contact_sheet import contact_sheet
@@ -164,7 +163,7 @@ class Lab:
         side = side or self.scale.crop
         number = min(number, len(open_source(source)))
         folder = open_source(str(self.small(source, number, side, "crops")))
-        return np.stack([one for one, _ in islice(read_pairs(folder, folder, side), number)])
+        return np.stack([central_square(folder, i, side) for i in range(number)])
 
     def example(self, kind: str, names: Sequence[str], side: int | None = None) -> list[Picture]:
         """The project's own pictures of these names, as squares, by default of the figures' size."""

@@ -69,12 +69,21 @@ def other_palette(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h
     """
     palette_key, share_key = jax.random.split(key)
     drawn = jnp.asarray(PALETTE_MEAN + PALETTE_FACTOR @ jax.random.normal(palette_key, (6,)))
+    share = jax.random.uniform(share_key, minval=0.5, maxval=1.0)
+    return picture + share * (in_palette(picture, drawn[:3], jnp.exp(drawn[3:])) - picture)
+
+
+def in_palette(
+    picture: Float[Array, "h w 3"], mean: Float[Array, "3"], std: Float[Array, "3"]
+) -> Float[Array, "h w 3"]:
+    """The picture, float32 in [0, 1], with this mean and deviation along each of `AXES`.
+
+    As far as its contrast allows and as the result, in [0, 1] too, can hold them.
+    """
     x = _mapped(picture, AXES.T)
     # More than 2.5 times its own contrast would show the marks of compression.
-    gain = jnp.clip(jnp.exp(drawn[3:]) / (x.std((0, 1)) + 1e-3), 0.4, 2.5)
-    moved = _mapped((x - x.mean((0, 1))) * gain + drawn[:3], AXES)
-    share = jax.random.uniform(share_key, minval=0.5, maxval=1.0)
-    return picture + share * (jnp.clip(moved, 0, 1) - picture)
+    gain = jnp.clip(std / (x.std((0, 1)) + 1e-3), 0.4, 2.5)
+    return jnp.clip(_mapped((x - x.mean((0, 1))) * gain + mean, AXES), 0, 1)
 
 
 def vivid(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
