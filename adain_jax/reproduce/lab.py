@@ -154,16 +154,22 @@ class Lab:
         contents, styles = zip(*read_pairs(content, style, self.scale.crop), strict=True)
         return np.stack(contents), np.stack(styles)
 
-    def crops(self, source: str, number: int, side: int | None = None) -> np.ndarray:
+    def squares(self, source: str, number: int, side: int, name: str) -> np.ndarray:
         """Central squares of the first pictures of a source, float32 (n, side, side, 3) in [0, 1].
 
-        The pictures are made so small that the squares hold all of their shorter side, by default
-        that of the training pictures.
+        The pictures are made so small that the squares hold all of their shorter side. The name is that
+        of the folder they are kept in, one for each source.
+
+        Raises:
+            DataError: the source has fewer.
         """
-        side = side or self.scale.crop
-        number = min(number, len(open_source(source)))
-        folder = open_source(str(self.small(source, number, side, "crops")))
+        folder = open_source(str(self.small(source, number, side, name)))
         return np.stack([central_square(folder, i, side) for i in range(number)])
+
+    def photographs(self, number: int, side: int | None = None) -> np.ndarray:
+        """Squares of up to this many contents, by default of the size of the training pictures."""
+        number = min(number, len(open_source(self.content)))
+        return self.squares(self.content, number, side or self.scale.crop, "crops")
 
     def example(self, kind: str, names: Sequence[str], side: int | None = None) -> list[Picture]:
         """The project's own pictures of these names, as squares, by default of the figures' size."""

@@ -138,7 +138,7 @@ def same_contrast(picture: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w
 
 def run(lab: Lab) -> Outcome:
     """Trains with either normalization on each kind of pictures."""
-    pictures = lab.crops(lab.content, PICTURES)
+    pictures = lab.photographs(PICTURES)
     side = lab.scale.crop
     style, other = (one[None, :side, :side] for one in lab.example("style", (STYLE, OTHER_STYLE)))
     painter = Stylizer.load()

@@ -55,7 +55,7 @@ def learn(lab: Lab, decoder: Any, paintings: Float[np.ndarray, "k h w 3"], seed:
 
     All rows begin alike, as the photographs' own mean statistics.
     """
-    contents = lab.encode(lab.crops(lab.content, PHOTOGRAPHS)).relu4_1
+    contents = lab.encode(lab.photographs(PHOTOGRAPHS)).relu4_1
     styles = tuple(statistics(tap) for tap in lab.encode(paintings))
     number = len(paintings)
     rows = jax.tree.map(lambda x: jnp.tile(x.mean(0), (number, 1)), statistics(contents))
@@ -76,7 +76,7 @@ def learn(lab: Lab, decoder: Any, paintings: Float[np.ndarray, "k h w 3"], seed:
 def run(lab: Lab) -> Outcome:
     """Trains, paints one content in all styles, and asks which style each result is nearest to."""
     content, shown = lab.pairs[0][0], lab.shown[0][0]
-    paintings = lab.crops(lab.style, lab.scale.table)
+    paintings = lab.squares(lab.style, lab.scale.table, lab.scale.crop, "table")
     own_is_best, ratios = [], []
     matrices = []
     stylizer = Stylizer.load("vgg19", encoder=lab.encoder)

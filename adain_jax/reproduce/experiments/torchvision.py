@@ -36,7 +36,7 @@ def run(lab: Lab) -> Outcome:
     contents, styles = lab.pairs
     other = unnormalized(lab.encoder_layers)
     # Filters for large shapes hardly respond in small pictures, and would be scaled up too far.
-    squares = lab.crops(lab.content, 64, lab.scale.picture)
+    squares = lab.photographs(64, lab.scale.picture)
     again = normalize_filters(other, mean_activations(other, squares))
     files = {"normalized": lab.encoder}
     for name, layers in (("unnormalized", other), ("normalized again", again)):
