@@ -26,7 +26,13 @@ from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.progress import track
 from adain_jax.style import adain, statistics
-from adain_jax.training.style_augmentation import AXES, in_palette, other_palette, vivid
+from adain_jax.training.style_augmentation import (
+    AXES,
+    in_palette,
+    other_palette,
+    poster,
+    vivid,
+)
 
 DRAWN = Path(__file__).parent.parent / "examples" / "style"
 SIDE = 256
@@ -86,6 +92,7 @@ def changes(contents: Pictures, styles: Pictures) -> dict[str, tuple[Pictures, P
         ),
         "styles in drawn palettes": (contents, random(other_palette)),
         "styles in vivid colors": (contents, random(vivid)),
+        "styles as posters": (contents, random(poster)),
         "the example styles": (contents, squares(DRAWN, 10)),
         "contents zoomed": ([zoomed(x) for x in contents], styles),
         "contents in each other's palettes": (

@@ -35,6 +35,7 @@ from adain_jax.training.style_augmentation import (
     PALETTE_MEAN,
     augment_styles,
     other_palette,
+    poster,
     vivid,
 )
 
@@ -492,6 +493,35 @@ def test_vivid_colors_have_other_hues_and_more_saturation():
     one_hue = np.full((1, 1, 3), [0.6, 0.5, 0.5], np.float32)
     turned = np.asarray(jax.vmap(vivid, (0, None))(keys, one_hue))[:, 0, 0]
     assert set(turned.argmax(-1)) == {0, 1, 2}
+
+
+def test_posters_have_few_flat_colors_and_keep_the_drawing():
+    x = np.linspace(0.48, 0.52, 64, dtype=np.float32)
+    picture = np.broadcast_to((x[:, None] + x)[..., None] / 2, (64, 64, 3))
+    keys = jax.random.split(jax.random.key(0), 200)
+    posters = np.asarray(jax.vmap(poster, (0, None))(keys, picture))
+    assert posters.min() >= 0
+    assert posters.max() <= 1
+
+    # Where no pattern lies over it, three times in five, light alone decides the color.
+    plain = np.diagonal(posters[:, ::-1], 0, 1, 2).std(-1).max(-1) < 1e-3
+    assert 0.5 < plain.mean() < 0.7
+
+    counts, strongest = [], []
+    for one in posters[plain]:
+        pixels, colors = one.reshape(-1, 3), []
+        # The most frequent color first, with all that differs by no more than the trace of the picture.
+        while len(pixels):
+            bins, sizes = np.unique(pixels.round(2), axis=0, return_counts=True)
+            if sizes.max() < 0.04 * one[..., 0].size:
+                break  # only edges are left
+            colors.append(bins[sizes.argmax()])
+            pixels = pixels[np.abs(pixels - colors[-1]).max(-1) > 0.02]
+        counts.append(len(colors))
+        strongest += [color.argmax() for color in colors if np.ptp(color) > 0.2]
+    assert max(counts) <= 6  # five and black lines
+    assert np.median(counts) >= 3
+    assert np.bincount(strongest, minlength=3).min() > len(strongest) / 5
 
 
 # Recipes

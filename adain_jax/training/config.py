@@ -56,7 +56,7 @@ class Config:
     """Mirror half of the pictures at random."""
     augment_styles: bool = False
     """Change the colors of styles at random before they are encoded: half of them get another
-    palette, a few vivid colors."""
+    palette, a few vivid colors, and a few become posters."""
     pictures: Literal["auto", "device", "stream"] = "auto"
     """Where pictures are kept. device: all are decoded once and cropped on the device; stream: they
     are read from files; auto: device on an accelerator with enough free memory, else stream."""

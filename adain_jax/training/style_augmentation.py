@@ -15,6 +15,8 @@ from jaxtyping import Array, Float
 
 OTHER_PALETTE = 0.5  # probability that a style gets another palette
 VIVID = 0.05  # probability that it gets vivid colors
+POSTER = 0.05  # probability that it becomes a poster
+MOST_COLORS = 5  # of a poster
 
 AXES = np.array([[1, 1, 1], [1, 0, -1], [1, -2, 1]]) / np.sqrt([[3], [2], [6]])
 """Light, red against blue, and green against both: an orthonormal basis of RGB."""
@@ -46,10 +48,15 @@ def augment_styles(keys: Array, styles: Float[Array, "n h w 3"]) -> Float[Array,
     """
 
     def augment(key: Array, style: Array) -> Array:
-        keys = jax.random.split(key, 4)
-        changed = other_palette(keys[0], style)
-        style = jnp.where(jax.random.bernoulli(keys[1], OTHER_PALETTE), changed, style)
-        return jnp.where(jax.random.bernoulli(keys[2], VIVID), vivid(keys[3], style), style)
+        for change, probability in (
+            (other_palette, OTHER_PALETTE),
+            (vivid, VIVID),
+            (poster, POSTER),
+        ):
+            key, chance_key, change_key = jax.random.split(key, 3)
+            chosen = jax.random.bernoulli(chance_key, probability)
+            style = jnp.where(chosen, change(change_key, style), style)
+        return style
 
     return jax.vmap(augment)(keys, styles)
 
@@ -102,6 +109,74 @@ def vivid(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
     # Avoids 0, where the gradient of a power is infinite. Styles are data and need no gradient.
     changed = jnp.clip(mean + contrast * (changed - mean), 1e-6, 1)
     return changed ** jnp.exp(jax.random.uniform(keys[3], minval=-0.4, maxval=0.4))
+
+
+def poster(key: Array, picture: Float[Array, "h w 3"]) -> Float[Array, "h w 3"]:
+    """Redraws a picture in two to five flat colors, as posters, comics, mosaics and prints have them.
+
+    Its light, blurred, is cut at random levels, and what lies between two of them gets a color of its
+    own. In two of five, dots, tiles or stripes are laid over the light before, and in two of five black
+    lines part the colors. Up to a quarter of the picture's own contrast stays, as paper and brush
+    leave it.
+
+    Args and result are those of `other_palette`.
+    """
+    keys = jax.random.split(key, 8)
+    sigma = jnp.exp(jax.random.uniform(keys[0], minval=-0.7, maxval=1.2))
+    field = _blurred(picture.mean(-1), sigma)
+    field = (field - field.mean()) / (field.std() + 1e-3) + _pattern(keys[1], field.shape)
+    cuts = jnp.sort(jax.random.uniform(keys[2], (MOST_COLORS - 1,), minval=0.05, maxval=0.95))
+    levels = jnp.quantile(field[::4, ::4], cuts)  # one pixel in 16 tells them, and is sorted faster
+    used = jnp.arange(MOST_COLORS - 1) < jax.random.randint(keys[3], (), 1, MOST_COLORS)
+    slope = jnp.hypot(*jnp.gradient(field)) + 1e-3
+    above = (field - levels[:, None, None]) / slope  # pixels from each edge
+    above = jnp.where(used[:, None, None], above, -jnp.inf)
+
+    colors = _bright_colors(keys[4], MOST_COLORS)
+    result = jnp.broadcast_to(colors[0], picture.shape)
+    for color, share in zip(colors[1:], jnp.clip(above + 0.5, 0, 1), strict=True):
+        result += share[..., None] * (color - result)
+    width = jnp.where(
+        jax.random.bernoulli(keys[5], 0.4),
+        jax.random.uniform(keys[6], minval=0.5, maxval=2.0),
+        -1.0,
+    )
+    result *= 1 - jnp.clip(width + 0.5 - jnp.abs(above).min(0), 0, 1)[..., None]
+    trace = jax.random.uniform(keys[7], maxval=0.25)
+    return jnp.clip(result + trace * (picture - picture.mean()), 0, 1)
+
+
+def _blurred(x: Float[Array, "h w"], sigma: Array) -> Float[Array, "h w"]:
+    """Blurs by a Gaussian of `sigma` pixels; what lies outside is left out of its means."""
+
+    def weights(n: int) -> Float[Array, "n n"]:
+        distance = jnp.arange(n)[:, None] - jnp.arange(n)
+        return jax.nn.softmax(-jnp.square(distance / sigma) / 2)
+
+    rows, columns = map(weights, x.shape)
+    return jnp.einsum("ih,hw,jw->ij", rows, x, columns, precision="highest")
+
+
+def _pattern(key: Array, shape: tuple[int, ...]) -> Float[Array, "h w"]:
+    """Dots, tiles or stripes, 8 to 55 pixels from one to the next; three times in five nothing."""
+    keys = jax.random.split(key, 5)
+    angle = jax.random.uniform(keys[0], maxval=jnp.pi)
+    period = jnp.exp(jax.random.uniform(keys[1], minval=2.1, maxval=4.0))
+    y, x = (2 * jnp.pi / period * axis for axis in jnp.indices(shape))
+    waves = jnp.cos(x * jnp.cos(angle) + y * jnp.sin(angle))
+    crossing = jnp.cos(y * jnp.cos(angle) - x * jnp.sin(angle))
+    strength = jax.random.uniform(keys[2], minval=0.5, maxval=3.0)
+    strength *= jax.random.bernoulli(keys[3], 0.4)
+    return strength * (waves + jax.random.bernoulli(keys[4], 0.6) * crossing)
+
+
+def _bright_colors(key: Array, count: int) -> Float[Array, "count 3"]:
+    """Colors of all hues, mostly strong and light; one in five is black or white."""
+    color_key, gray_key = jax.random.split(key)
+    hue, saturation, value = jax.random.uniform(color_key, (3, count, 1))
+    pure = jnp.clip(jnp.abs((hue + jnp.array([0, 1 / 3, 2 / 3])) % 1 * 6 - 3) - 1, 0, 1)
+    colors = jnp.sqrt(value) * (1 + jnp.sqrt(saturation) * (pure - 1))
+    return jnp.where(jax.random.bernoulli(gray_key, 0.2, (count, 1)), jnp.round(value), colors)
 
 
 def _mapped(picture: Float[Array, "h w 3"], matrix: Any) -> Float[Array, "h w 3"]:
