@@ -77,11 +77,11 @@ def track(what: str, things: Iterable[T], total: int | None) -> Iterator[T]:
             advance()
 
 
-def note_part(of: int) -> None:
-    """Says that one of so many equal parts of a thing is done, such as a slab of a large picture."""
+def note_part(share: float) -> None:
+    """Says that this share of a thing is done, such as a tile of a large picture."""
     import jax
 
-    jax.monitoring.record_event(_PART, of=of)
+    jax.monitoring.record_event(_PART, share=str(share))  # values are text or whole numbers there
 
 
 @contextmanager
@@ -123,7 +123,7 @@ def _news_of_jax(bar: Progress) -> Iterator[None]:
 
     def on_event(event: str, **values: str | int) -> None:
         if event == _PART:
-            bar.advance(bar.tasks[-1].id, 1 / int(values["of"]))
+            bar.advance(bar.tasks[-1].id, float(values["share"]))
 
     monitoring.register_event_duration_secs_listener(on_duration)
     monitoring.register_event_listener(on_event)

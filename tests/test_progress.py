@@ -37,7 +37,7 @@ def test_without_a_terminal_there_is_a_line_now_and_then(quickly, capsys):
         assert said.endswith(" s left\n")
         with progress.progress("drying", None):
             wait_for("drying: 0 after ", capsys)
-        note_part(of=4)
+        note_part(0.25)
         wait_for("painting: 3.25 of 4", capsys)
         advance()
         wait_for("painting: 4 of 4", capsys)
@@ -91,9 +91,10 @@ def test_a_compilation_is_announced_while_it_lasts(quickly, capsys):
         wait_for("\npainting: 0 of 1", capsys)
 
 
-def test_a_large_picture_is_done_tile_by_tile(quickly, tmp_path, capsys):
+@pytest.mark.parametrize(("strokes", "passes"), [(0, 1), (160, 1), (80, 2)])
+def test_a_large_picture_is_done_tile_by_tile(strokes, passes, quickly, tmp_path, capsys):
     parts = []
-    jax.monitoring.register_event_listener(listener := lambda event, **of: parts.append(of))
+    jax.monitoring.register_event_listener(listener := lambda event, **part: parts.append(part))
     try:
         noise = np.random.default_rng(0).integers(0, 256, (700, 160, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / "a.png")
@@ -101,11 +102,13 @@ def test_a_large_picture_is_done_tile_by_tile(quickly, tmp_path, capsys):
         style.save(tmp_path / "s.png")
         paths = ["-c", tmp_path / "a.png", "-s", tmp_path / "s.png", "-o", tmp_path / "o.png"]
         options = ["--content-size=0", "--style-size=0", "--tile=128", "--no-compilation-cache"]
+        options.append(f"--stroke-size={strokes}")
         with pytest.raises(SystemExit) as ended:
             main(["stylize", *map(str, paths), *options])
     finally:
         jax.monitoring.unregister_event_listener(listener)
     assert ended.value.code == 0
-    parts = [values["of"] for values in parts if "of" in values]
-    assert len(parts) == parts[0] >= 2 * 7  # each of 7 tiles or more is encoded and decoded
+    parts = [float(values["share"]) for values in parts if "share" in values]
+    assert len(parts) >= 2 * 7 * passes  # each of 7 tiles or more is encoded and decoded
+    assert sum(parts) == pytest.approx(1)
     assert "stylizing" in capsys.readouterr().err

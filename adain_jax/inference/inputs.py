@@ -63,12 +63,14 @@ class Request(Generic[K]):
         content: float32 in [0, 1] or uint8 (h, w, 3).
         inputs: how to stylize it.
         stroke_size: see `Stylizer.__call__`.
+        share: of the whole work on the picture, if it is painted in several passes.
     """
 
     key: K
     content: np.ndarray
     inputs: StyleInputs
     stroke_size: int | None = None
+    share: float = 1.0
 
     @property
     def nbytes(self) -> int:

@@ -70,7 +70,8 @@ def coarse_to_fine(
                 coarse_photo, photo = photo, _content_at(request, size)
                 _enlarge(result, painting, _Detail(photo, coarse_photo, _strength(inputs)))
             inputs = inputs._replace(alpha=np.asarray(REPAINTING * inputs.alpha, np.float32))
-            ((_, result),) = stylize([Request(request, painting, inputs)])
+            share = _share(request, size)
+            ((_, result),) = stylize([Request(request, painting, inputs, share=share)])
         yield request, result
 
 
@@ -95,7 +96,13 @@ def _sizes(request: Request[K]) -> list[Size]:
 def _coarsest(request: Request[K]) -> Request[Request[K]]:
     """The first pass of a request, which becomes its key."""
     size = _sizes(request)[0]
-    return Request(request, _content_at(request, size), _inputs_at(request, size))
+    content, inputs = _content_at(request, size), _inputs_at(request, size)
+    return Request(request, content, inputs, share=_share(request, size))
+
+
+def _share(request: Request[K], size: Size) -> float:
+    """Of the pixels of all passes, those of the pass of this size."""
+    return math.prod(size) / sum(map(math.prod, _sizes(request)))
 
 
 def _content_at(request: Request[K], size: Size) -> np.ndarray:

@@ -463,11 +463,13 @@ class Stylizer:
 
     def _stylize(self, program: _Program, requests: list[Request[Any]]) -> AnyArray:
         """The padded results of requests of one program; there may be repetitions of the last."""
-        contents, inputs = [r.content for r in requests], [r.inputs for r in requests]
         if program.tile_size:
             params = self._placed.params_of_first
-            stylize = partial(stylize_tiled, self.network, params, contents[0], inputs[0])
-            return stylize(program.tile_size)[None]
+            (one,) = requests
+            return stylize_tiled(
+                self.network, params, one.content, one.inputs, program.tile_size, one.share
+            )[None]
+        contents, inputs = [r.content for r in requests], [r.inputs for r in requests]
         rows = self._content_buckets.rows_for(program.shape, self._placed.rows(len(requests)))
         mesh, params = self._placed.of_batch(rows)
         batch, size = programs.pad_batch(contents, program.shape, rows)

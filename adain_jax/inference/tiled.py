@@ -99,19 +99,25 @@ def encode_style_tiled(
 
     def encode(tile_size: int) -> Style:
         slabs = _slabs(network, picture, None, tile_size)
-        return _encode(network, params, slabs, keep=False, share=1)[1][0]
+        return _encode(network, params, slabs, keep=False, share=1.0)[1][0]
 
     return _with_smaller_tiles(encode, tile_size)
 
 
 def stylize_tiled(
-    network: Network, params: Params, picture: np.ndarray, inputs: StyleInputs, tile_size: int
+    network: Network,
+    params: Params,
+    picture: np.ndarray,
+    inputs: StyleInputs,
+    tile_size: int,
+    share: float = 1.0,
 ) -> np.ndarray:
     """Stylizes a picture in tiles.
 
     Args:
         network, params, picture, tile_size: see `encode_style_tiled`.
         inputs: of this one picture.
+        share: of the whole work on the picture that this is, to tell how far it is.
 
     Returns:
         An array (h, w, 3) of the picture's dtype, floats clipped to [0, 1]. If the picture is
@@ -121,7 +127,8 @@ def stylize_tiled(
         NoRoomError: the temporary folder has no room for the result.
         jax.errors.JaxRuntimeError: memory is not sufficient for the smallest tiles.
     """
-    return _with_smaller_tiles(partial(_stylize, network, params, picture, inputs), tile_size)
+    stylize = partial(_stylize, network, params, picture, inputs, share)
+    return _with_smaller_tiles(stylize, tile_size)
 
 
 def _with_smaller_tiles(compute: Callable[[int], T], tile_size: int) -> T:
@@ -138,11 +145,16 @@ def _with_smaller_tiles(compute: Callable[[int], T], tile_size: int) -> T:
 
 
 def _stylize(
-    network: Network, params: Params, picture: np.ndarray, inputs: StyleInputs, tile_size: int
+    network: Network,
+    params: Params,
+    picture: np.ndarray,
+    inputs: StyleInputs,
+    share: float,
+    tile_size: int,
 ) -> np.ndarray:
     slabs = _slabs(network, picture, inputs.masks, tile_size)
     keep = _features_fit(slabs, params)
-    features, own = _encode(network, params, slabs, keep=keep, share=2)
+    features, own = _encode(network, params, slabs, keep=keep, share=share / 2)
     if sum(waiting.nbytes for waiting in jax.tree.leaves(features)) > memory.TILE_BYTES // 4:
         memory.trim_malloc()  # before the peak; allocating it again would slow small pictures down
     if inputs.content_style is None:
@@ -171,7 +183,7 @@ def _stylize(
                 stylized,
             )
             stylized.block_until_ready()
-            note_part(of=2 * len(slabs) * len(grid.tiles))
+            note_part(share / 2 / len(slabs) / len(grid.tiles))
         result[slab.rows.kept] = np.asarray(stylized)[0, slab.rows.core, : picture.shape[1]]
     return result
 
@@ -213,9 +225,9 @@ def _features_fit(slabs: list[Slab], params: Params) -> bool:
 
 
 def _encode(
-    network: Network, params: Params, slabs: list[Slab], *, keep: bool, share: int
+    network: Network, params: Params, slabs: list[Slab], *, keep: bool, share: float
 ) -> tuple[list[Features | None], Style]:
-    """Encodes all slabs, which is one of so many equal shares of the whole work.
+    """Encodes all slabs, which is this share of the whole work on the picture.
 
     Returns each slab's features, if they are to be kept, and the statistics of the whole picture,
     (1, r, c), where r = 1 without masks.
@@ -233,7 +245,7 @@ def _encode(
                 network, grid.tile_shape, grid.halo, params, pixels, masks, tile, features
             )
             measured.append(jax.device_get(own))  # this waits for it
-            note_part(of=share * len(slabs) * len(grid.tiles))
+            note_part(share / len(slabs) / len(grid.tiles))
         kept.append(features)
     style, weight = jax.tree.map(lambda *leaves: np.stack(leaves), *measured)
     return kept, merge_statistics(style, weight)
