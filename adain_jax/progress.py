@@ -81,7 +81,7 @@ def note_part(share: float) -> None:
     """Says that this share of a thing is done, such as a tile of a large picture."""
     import jax
 
-    jax.monitoring.record_event(_PART, share=str(share))  # values are text or whole numbers there
+    jax.monitoring.record_scalar(_PART, share)
 
 
 @contextmanager
@@ -121,17 +121,17 @@ def _news_of_jax(bar: Progress) -> Iterator[None]:
         elif event == _COMPILED:
             bar.update(task.id, description=task.fields["what"])
 
-    def on_event(event: str, **values: str | int) -> None:
+    def on_scalar(event: str, value: float | int, **_: object) -> None:
         if event == _PART:
-            bar.advance(bar.tasks[-1].id, float(values["share"]))
+            bar.advance(bar.tasks[-1].id, value)
 
     monitoring.register_event_duration_secs_listener(on_duration)
-    monitoring.register_event_listener(on_event)
+    monitoring.register_scalar_listener(on_scalar)
     try:
         yield
     finally:
         monitoring.unregister_event_duration_listener(on_duration)
-        monitoring.unregister_event_listener(on_event)
+        monitoring.unregister_scalar_listener(on_scalar)
 
 
 def _say_lines(task: Task, ended: threading.Event) -> None:

@@ -94,7 +94,11 @@ def test_a_compilation_is_announced_while_it_lasts(quickly, capsys):
 @pytest.mark.parametrize(("strokes", "passes"), [(0, 1), (160, 1), (80, 2)])
 def test_a_large_picture_is_done_tile_by_tile(strokes, passes, quickly, tmp_path, capsys):
     parts = []
-    jax.monitoring.register_event_listener(listener := lambda event, **part: parts.append(part))
+    jax.monitoring.register_scalar_listener(
+        listener := lambda event, value, **_: (
+            parts.append(value) if event == progress._PART else None
+        )
+    )
     try:
         noise = np.random.default_rng(0).integers(0, 256, (700, 160, 3), np.uint8)
         Image.fromarray(noise).save(tmp_path / "a.png")
@@ -106,9 +110,8 @@ def test_a_large_picture_is_done_tile_by_tile(strokes, passes, quickly, tmp_path
         with pytest.raises(SystemExit) as ended:
             main(["stylize", *map(str, paths), *options])
     finally:
-        jax.monitoring.unregister_event_listener(listener)
+        jax.monitoring.unregister_scalar_listener(listener)
     assert ended.value.code == 0
-    parts = [float(values["share"]) for values in parts if "share" in values]
     assert len(parts) >= 2 * 7 * passes  # each of 7 tiles or more is encoded and decoded
     assert sum(parts) == pytest.approx(1)
     assert "stylizing" in capsys.readouterr().err

@@ -110,7 +110,8 @@ def stylize_tiled(
     picture: np.ndarray,
     inputs: StyleInputs,
     tile_size: int,
-    share: float = 1.0,
+    *,
+    share: float,
 ) -> np.ndarray:
     """Stylizes a picture in tiles.
 
@@ -127,7 +128,7 @@ def stylize_tiled(
         NoRoomError: the temporary folder has no room for the result.
         jax.errors.JaxRuntimeError: memory is not sufficient for the smallest tiles.
     """
-    stylize = partial(_stylize, network, params, picture, inputs, share)
+    stylize = partial(_stylize, network, params, picture, inputs, share=share)
     return _with_smaller_tiles(stylize, tile_size)
 
 
@@ -149,8 +150,9 @@ def _stylize(
     params: Params,
     picture: np.ndarray,
     inputs: StyleInputs,
-    share: float,
     tile_size: int,
+    *,
+    share: float,
 ) -> np.ndarray:
     slabs = _slabs(network, picture, inputs.masks, tile_size)
     keep = _features_fit(slabs, params)
