@@ -26,13 +26,7 @@ from adain_jax.nn import bind
 from adain_jax.nn.vgg19 import Decoder, VGG19Encoder
 from adain_jax.progress import track
 from adain_jax.style import adain, statistics
-from adain_jax.training.style_augmentation import (
-    AXES,
-    in_palette,
-    other_palette,
-    poster,
-    vivid,
-)
+from adain_jax.training.style_augmentation import AXES, in_palette, other_palette, poster, vivid
 
 DRAWN = Path(__file__).parent.parent / "examples" / "style"
 SIDE = 256
