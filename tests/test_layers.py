@@ -70,21 +70,22 @@ def test_convolutions_equal_their_definition(layer, h, w):
     np.testing.assert_allclose(result, plain(x, **params), rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("c_out", [4, 20, 70])  # of narrow gradients and of wide ones
 @pytest.mark.parametrize("layer", LAYERS)
 @given(h=sides, w=sides)
 @example(h=261, w=5)  # in strips
 @settings(max_examples=4, deadline=None)
-def test_gradients_of_convolutions_equal_their_definition(layer, h, w):
+def test_gradients_of_convolutions_equal_their_definition(layer, c_out, h, w):
     """Both are bilinear: the gradient along a direction is the layer applied to the direction."""
     plain, factor = LAYERS[layer]
     rng = np.random.default_rng(h * 10 + w)
     x, dx = rng.standard_normal((2, 2, h, w, 3)).astype(np.float32)
-    params = parameters(3, 4)
-    kernel, d_kernel = params["kernel"], parameters(3, 4, seed=1)["kernel"]
-    gradient = rng.standard_normal((2, factor * h, factor * w, 4)).astype(np.float32)
+    params = parameters(3, c_out)
+    kernel, d_kernel = params["kernel"], parameters(3, c_out, seed=1)["kernel"]
+    gradient = rng.standard_normal((2, factor * h, factor * w, c_out)).astype(np.float32)
 
     def apply(x, kernel):
-        return bind(lambda rngs: layer(3, 4, rngs=rngs), {**params, "kernel": kernel})(x)
+        return bind(lambda rngs: layer(3, c_out, rngs=rngs), {**params, "kernel": kernel})(x)
 
     to_x, to_kernel = jax.jit(lambda *xk: jax.vjp(apply, *xk)[1](jnp.asarray(gradient)))(x, kernel)
     assert_same_along(to_x, dx, gradient, plain(dx, kernel, 0))

@@ -1,8 +1,11 @@
 """Convolution of strips of rows side by side, for CPU: the same numbers, bit for bit."""
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
+
+from adain_jax.nn.cpu.kernel_gradient import kernel_gradient
 
 PART_SIZE = 1 << 16
 """Numbers to multiply with, in the parts that XLA shares out between threads."""
@@ -11,6 +14,7 @@ MIN_ROWS = 32
 """Rows of a strip, at least."""
 
 
+@jax.custom_vjp
 def conv_row_strips(
     x: Float[Array, "n h w ci"], kernel: Float[Array, "kh kw ci co"]
 ) -> Float[Array, "n h-kh+1 w-kw+1 co"]:
@@ -32,6 +36,24 @@ def conv_row_strips(
     y = conv_nhwc(x, kernel, ((0, 0), (0, kw - 1)))
     y = y.reshape(n, rows, strips, w + kw - 1, c_out)[:, :, :, :w]
     return y.swapaxes(1, 2).reshape(n, strips * rows, w, c_out)[:, :h]
+
+
+def _forward(
+    x: Float[Array, "n h w ci"], kernel: Float[Array, "kh kw ci co"]
+) -> tuple[Float[Array, "n h-kh+1 w-kw+1 co"], tuple[Array, Array]]:
+    return conv_row_strips(x, kernel), (x, kernel)
+
+
+def _backward(
+    saved: tuple[Float[Array, "n h w ci"], Float[Array, "kh kw ci co"]],
+    gradient: Float[Array, "n h-kh+1 w-kw+1 co"],
+) -> tuple[Float[Array, "n h w ci"], Float[Array, "kh kw ci co"]]:
+    x, kernel = saved
+    (d_x,) = jax.vjp(lambda x: conv_nhwc(x, kernel, ((0, 0), (0, 0))), x)[1](gradient)
+    return d_x, kernel_gradient(x, gradient)
+
+
+conv_row_strips.defvjp(_forward, _backward)
 
 
 def conv_nhwc(

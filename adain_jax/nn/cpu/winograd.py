@@ -17,6 +17,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float32
 
+from adain_jax.nn.cpu.kernel_gradient import kernel_gradient
+
 Features = Float32[Array, "n h w c"]
 OUTPUTS, POINTS = 4, 6
 INPUT = np.array(
@@ -59,7 +61,9 @@ def _backward(
     x, kernel = saved
     outputs = [_fill(gradient)[:, :, i::OUTPUTS] for i in range(OUTPUTS)]
     products = _combine(OUTPUT.T, outputs)
-    d_taps = [_down_for_taps(v, g) for v, g in zip(_sums_of_inputs(x), products, strict=True)]
+    d_taps = [
+        kernel_gradient(v, g)[:, 0] for v, g in zip(_sums_of_inputs(x), products, strict=True)
+    ]
     d_sums = [_down_for_input(g, u) for g, u in zip(products, _sums_of_taps(kernel), strict=True)]
     inputs = _combine(INPUT.T, d_sums)
     columns = [_shift(d, 0) for d in inputs[:OUTPUTS]]
@@ -133,15 +137,6 @@ def _down_for_input(
     n, _, w, _ = gradient.shape
     y = _dilated(gradient, taps[::-1].swapaxes(1, 2), (2 * w, 2 * w))
     return y.reshape(n, -1, w, taps.shape[1])
-
-
-def _down_for_taps(
-    x: Float32[Array, "n h w ci"], gradient: Float32[Array, "n h-2 w co"]
-) -> Float32[Array, "3 ci co"]:
-    """The gradient of `_down` for its taps."""
-    h, c_in, c_out = gradient.shape[1], x.shape[-1], gradient.shape[-1]
-    gradient = gradient.reshape(-1, c_out)
-    return jnp.stack([x[:, i : h + i].reshape(-1, c_in).T @ gradient for i in range(3)])
 
 
 def _dilated(
