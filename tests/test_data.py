@@ -180,8 +180,9 @@ def test_known_data_sets_that_are_not_prepared_are_said_to_be(tmp_path):
 
 
 def test_crops_larger_than_the_pictures_are_errors(folders):
-    with pytest.raises(DataError, match=r"a crop of 32 pixels needs .* not 24"):
-        batches(folders, crop=32)
+    content, style = (open_source(str(folder)) for folder in folders)
+    with pytest.raises(DataError, match=r"a crop of 32 pixels needs .* the style pictures is 24"):
+        Batches(Pictures(content, 32), Pictures(style, 24), batch_size=3, crop=32, seed=0)
 
 
 def test_bad_records_are_named_by_the_record(capsys):

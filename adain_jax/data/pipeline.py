@@ -68,11 +68,12 @@ class Batches(Iterator[Batch]):
         process_index: int = 0,
         process_count: int = 1,
     ):
-        smaller = min(content.size, style.size)
-        if crop > smaller:
-            raise DataError(
-                f"a crop of {crop} pixels needs pictures whose shorter side is as long, not {smaller}"
-            )
+        for name, pictures in (("content", content), ("style", style)):
+            if crop > pictures.size:
+                raise DataError(
+                    f"a crop of {crop} pixels needs pictures whose shorter side is as long, but that "
+                    f"of the {name} pictures is {pictures.size}"
+                )
 
         def stream(pictures: Pictures, which: int) -> Any:
             own_seed = int(np.random.SeedSequence([seed, which]).generate_state(1)[0])
