@@ -465,16 +465,8 @@ class Stylizer:
         """The padded results of requests of one program; there may be repetitions of the last."""
         if program.tile_size:
             params = self._placed.params_of_first
-            (one,) = requests
-            result = stylize_tiled(
-                self.network,
-                params,
-                one.content,
-                one.inputs,
-                program.tile_size,
-                share=one.share,
-            )
-            return result[None]
+            (request,) = requests
+            return stylize_tiled(self.network, params, request, program.tile_size)[None]
         contents, inputs = [r.content for r in requests], [r.inputs for r in requests]
         rows = self._content_buckets.rows_for(program.shape, self._placed.rows(len(requests)))
         mesh, params = self._placed.of_batch(rows)

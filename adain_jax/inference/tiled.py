@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ from adain_jax.images.dtypes import from_float, to_float
 from adain_jax.inference import memory
 from adain_jax.inference.buckets import Size
 from adain_jax.inference.devices import Params
-from adain_jax.inference.inputs import StyleInputs
+from adain_jax.inference.inputs import Request, StyleInputs
 from adain_jax.inference.programs import Network
 from adain_jax.inference.tile_grid import (
     Span,
@@ -105,20 +105,13 @@ def encode_style_tiled(
 
 
 def stylize_tiled(
-    network: Network,
-    params: Params,
-    picture: np.ndarray,
-    inputs: StyleInputs,
-    tile_size: int,
-    *,
-    share: float,
+    network: Network, params: Params, request: Request[Any], tile_size: int
 ) -> np.ndarray:
     """Stylizes a picture in tiles.
 
     Args:
-        network, params, picture, tile_size: see `encode_style_tiled`.
-        inputs: of this one picture.
-        share: of the whole work on the picture that this is, to tell how far it is.
+        network, params, tile_size: see `encode_style_tiled`.
+        request: the picture, and how to stylize it; its stroke size is not looked at.
 
     Returns:
         An array (h, w, 3) of the picture's dtype, floats clipped to [0, 1]. If the picture is
@@ -128,8 +121,7 @@ def stylize_tiled(
         NoRoomError: the temporary folder has no room for the result.
         jax.errors.JaxRuntimeError: memory is not sufficient for the smallest tiles.
     """
-    stylize = partial(_stylize, network, params, picture, inputs, share=share)
-    return _with_smaller_tiles(stylize, tile_size)
+    return _with_smaller_tiles(partial(_stylize, network, params, request), tile_size)
 
 
 def _with_smaller_tiles(compute: Callable[[int], T], tile_size: int) -> T:
@@ -145,15 +137,8 @@ def _with_smaller_tiles(compute: Callable[[int], T], tile_size: int) -> T:
         tile_size = smaller
 
 
-def _stylize(
-    network: Network,
-    params: Params,
-    picture: np.ndarray,
-    inputs: StyleInputs,
-    tile_size: int,
-    *,
-    share: float,
-) -> np.ndarray:
+def _stylize(network: Network, params: Params, request: Request[Any], tile_size: int) -> np.ndarray:
+    picture, inputs, share = request.content, request.inputs, request.share
     slabs = _slabs(network, picture, inputs.masks, tile_size)
     keep = _features_fit(slabs, params)
     features, own = _encode(network, params, slabs, keep=keep, share=share / 2)
